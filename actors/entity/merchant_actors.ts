@@ -1,0 +1,123 @@
+/**
+ * The merchant actors of one shard: exact windows over all payments at a merchant, whoever's shard they came from, and
+ * confirmed-fraud risk over windows that end where labels are known. Rows of other shards count from the overlay until
+ * they are folded.
+ */
+import { LABEL_CLEAR, LABEL_FRAUD, LABEL_REVERSAL, type RowBlock } from "../../proto/columns.ts";
+import type { Interner } from "../../runtime/kernel/interner.ts";
+import { WindowTable } from "../../runtime/kernel/windows/window_table.ts";
+import { Overlay, type PendingRows } from "../../runtime/overlay.ts";
+import {
+  DAY_US,
+  DEVICE_AT,
+  FEATURE_COUNT,
+  LABEL_DELAY_US,
+  MERCHANT_AT,
+  MERCHANT_EXTRA_AT,
+  RISK_WINDOWS_US,
+  WINDOWS_US,
+} from "../features/registry.ts";
+
+const C = FEATURE_COUNT;
+
+export interface EntityOptions {
+  readonly late_tolerance_us: number;
+  readonly events_max: number;
+}
+
+export class MerchantActors {
+  readonly windows: WindowTable;
+  readonly overlay = new Overlay();
+  readonly #users: Interner;
+  readonly #lateUs: number;
+  readonly #pending: PendingRows = {
+    n: 0,
+    timeUs: new Float64Array(64),
+    amount: new Float64Array(64),
+    counterparty: new Uint32Array(64),
+  };
+
+  constructor(o: EntityOptions, users: Interner) {
+    this.#users = users;
+    this.#lateUs = o.late_tolerance_us;
+    this.windows = new WindowTable({
+      windows_us: WINDOWS_US,
+      delayed: { delay_us: LABEL_DELAY_US, windows_us: RISK_WINDOWS_US },
+      retention_us: 30 * DAY_US + LABEL_DELAY_US + o.late_tolerance_us,
+      late_tolerance_us: o.late_tolerance_us,
+      ids: false,
+      events_max: o.events_max,
+    });
+  }
+
+  /** Folds a payment of this shard's own journal and writes its merchant columns. */
+  fold(b: RowBlock, r: number, matrix: Float32Array): void {
+    const slot = this.windows.slot(b.merchant.hi[r], b.merchant.lo[r]);
+    const t = b.eventTimeUs[r];
+    const user = this.#users.code(b.user.hi[r], b.user.lo[r]);
+    const at = r * C;
+    if (this.windows.append(slot, t, b.amountBase[r], user, 0, 0, 0) !== 0) {
+      this.#unknown(matrix, at);
+      return;
+    }
+    if (this.overlay.rows > 0) {
+      this.overlay.gather(b.merchant.hi[r], b.merchant.lo[r], this.#pending);
+      if (this.#pending.n > 0) return this.#columnsPending(slot, t, matrix, at);
+    }
+    this.windows.query(slot, t, matrix, at + MERCHANT_AT, at + MERCHANT_EXTRA_AT + 1);
+    const last = this.windows.previousUs(slot, t);
+    matrix[at + MERCHANT_EXTRA_AT] = last > Number.NEGATIVE_INFINITY ? (t - last) / 1e6 : Number.NaN;
+  }
+
+  /** Answers a payment of another shard; it joins the overlay unless it was folded already or is too late. */
+  pend(b: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void {
+    const hi = b.merchant.hi[r];
+    const lo = b.merchant.lo[r];
+    const t = b.eventTimeUs[r];
+    const slot = this.windows.find(hi, lo);
+    const at = r * C;
+    if (slot >= 0 && this.windows.newestUs(slot) - t > this.#lateUs) return this.#unknown(matrix, at);
+    const user = this.#users.code(b.user.hi[r], b.user.lo[r]);
+    this.overlay.add(hi, lo, t, b.amountBase[r], user, source, frame);
+    this.overlay.gather(hi, lo, this.#pending);
+    this.#columnsPending(slot, t, matrix, at);
+  }
+
+  #columnsPending(slot: number, t: number, matrix: Float32Array, at: number): void {
+    const p = this.#pending;
+    this.windows.queryPending(slot, t, p, matrix, at + MERCHANT_AT, at + MERCHANT_EXTRA_AT + 1);
+    let last = slot < 0 ? Number.NEGATIVE_INFINITY : this.windows.newestUs(slot);
+    if (last > t) last = this.windows.previousUs(slot, t);
+    let own = false;
+    for (let i = p.n - 1; i >= 0; i--) {
+      // The newest pending row at t is the payment itself; another one at the same time is an earlier payment.
+      if (p.timeUs[i] === t && !own && i === p.n - 1) {
+        own = true;
+        continue;
+      }
+      if (p.timeUs[i] <= t && p.timeUs[i] > last) last = p.timeUs[i];
+    }
+    matrix[at + MERCHANT_EXTRA_AT] = last > Number.NEGATIVE_INFINITY ? (t - last) / 1e6 : Number.NaN;
+  }
+
+  /** Folds a payment from the inbox. */
+  foldRow(hi: number, lo: number, userHi: number, userLo: number, timeUs: number, amount: number): void {
+    this.windows.append(this.windows.slot(hi, lo), timeUs, amount, this.#users.code(userHi, userLo), 0, 0, 0);
+  }
+
+  /** Applies a label or a reversal to the payment that matches time, user and amount; nothing when it is not held. */
+  label(hi: number, lo: number, userHi: number, userLo: number, timeUs: number, amount: number, action: number): void {
+    const slot = this.windows.find(hi, lo);
+    if (slot < 0 || action === 0) return;
+    const user = this.#users.code(userHi, userLo);
+    this.windows.touch(slot);
+    if (action === LABEL_REVERSAL) this.windows.reverseMatching(slot, timeUs, user, amount);
+    else if (action === LABEL_FRAUD || action === LABEL_CLEAR) {
+      this.windows.setFraud(slot, timeUs, user, amount, action === LABEL_FRAUD);
+    }
+  }
+
+  #unknown(matrix: Float32Array, at: number): void {
+    matrix.fill(Number.NaN, at + MERCHANT_AT, at + DEVICE_AT);
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * The features: what each is called, who computes it, in which unit, by which formula. The order here is the column
+ * order of the feature matrix (row-major float32, FEATURE_COUNT columns); a missing value is NaN, never zero.
+ *
+ * Window features of payment X at event time t use every payment of the actor accepted before X, and X itself, with event
+ * time in (t - W, t]. Money is in the tenant's base currency, minor units.
+ */
+import { ATTRIBUTE_SLOTS } from "../../proto/columns.ts";
+
+export type FeatureOwner = "user" | "payment" | "merchant" | "device";
+
+export interface Feature {
+  readonly name: string;
+  readonly owner: FeatureOwner;
+  readonly unit: string;
+  readonly formula: string;
+  /** Length of the window, microseconds; 0 for none. */
+  readonly window_us: number;
+  /** In plain words, for reasons. */
+  readonly text: string;
+}
+
+export const MINUTE_US = 60e6;
+export const HOUR_US = 3600e6;
+export const DAY_US = 86400e6;
+
+/** Windows of user and merchant actors, shortest first. */
+export const WINDOWS = [
+  { name: "1m", us: MINUTE_US, text: "the last minute" },
+  { name: "5m", us: 5 * MINUTE_US, text: "the last 5 minutes" },
+  { name: "1h", us: HOUR_US, text: "the last hour" },
+  { name: "24h", us: DAY_US, text: "the last 24 hours" },
+  { name: "7d", us: 7 * DAY_US, text: "the last 7 days" },
+  { name: "30d", us: 30 * DAY_US, text: "the last 30 days" },
+] as const;
+export const WINDOWS_US: readonly number[] = WINDOWS.map((w) => w.us);
+
+/** Delay until a fraud label is taken as known, and the windows of merchant risk that end there. */
+export const LABEL_DELAY_US = 7 * DAY_US;
+export const RISK_WINDOWS = [
+  { name: "1d", us: DAY_US },
+  { name: "7d", us: 7 * DAY_US },
+  { name: "30d", us: 30 * DAY_US },
+] as const;
+export const RISK_WINDOWS_US: readonly number[] = RISK_WINDOWS.map((w) => w.us);
+
+/** Statistics of one window in column order; `distinct` counts counterparties. */
+export const STATS = [
+  { name: "count", unit: "payments", formula: "n", text: "payments" },
+  { name: "amount_sum", unit: "minor units", formula: "sum(a)", text: "total amount" },
+  { name: "amount_mean", unit: "minor units", formula: "sum(a) / n", text: "average amount" },
+  { name: "amount_std", unit: "minor units", formula: "sqrt(sum(a^2)/n - mean^2), population", text: "spread of amounts" },
+  { name: "amount_max", unit: "minor units", formula: "max(a)", text: "largest amount" },
+  { name: "distinct", unit: "counterparties", formula: "distinct counterparties", text: "different counterparties" },
+] as const;
+export const STAT_COUNT = STATS.length;
+export const WINDOW_COLUMNS = WINDOWS.length * STAT_COUNT;
+
+function windows(owner: "user" | "merchant", whose: string): Feature[] {
+  return WINDOWS.flatMap((w) =>
+    STATS.map((s) => ({
+      name: `${owner}_${s.name}_${w.name}`,
+      owner,
+      unit: s.unit,
+      formula: `${s.formula} over (t - ${w.name}, t], X included`,
+      window_us: w.us,
+      text: `${s.text} of this ${whose} in ${w.text}`,
+    })),
+  );
+}
+
+function one(owner: FeatureOwner, name: string, unit: string, formula: string, text: string, window_us = 0): Feature {
+  return { name, owner, unit, formula, window_us, text };
+}
+
+const USER_EXTRA: Feature[] = [
+  one("user", "user_since_last_s", "s", "t - time of the newest earlier payment", "time since the last payment"),
+  one("user", "user_speed_kmh", "km/h", "great-circle distance / time since the last located payment", "travel speed"),
+  one("user", "user_distance_km", "km", "great-circle distance to the last located payment", "distance from the last place"),
+  one("user", "user_amount_ratio_30d", "ratio", "a / mean of the user's 30 d without X", "amount against the usual"),
+  one("user", "user_amount_z_30d", "deviations", "(a - mean) / std of the user's 30 d without X", "amount against the usual spread"),
+  one("user", "user_merchant_is_new", "0 or 1", "1: no payment of this user to this merchant in 30 d", "a merchant new to the user"),
+  one("user", "user_country_changed", "0 or 1", "country differs from the last payment's", "a change of country"),
+  one("user", "user_known_s", "s", "t - time of the user's first payment", "age of the user's history"),
+  one("user", "user_login_failed_24h", "events", "failed logins in (t - 24 h, t], the last 8 held", "failed logins", DAY_US),
+  one("user", "user_since_login_s", "s", "t - time of the last login", "time since the last login"),
+  one("user", "user_since_password_change_s", "s", "t - time of the last password change", "time since a password change"),
+  one("user", "user_since_device_change_s", "s", "t - time of the last device change", "time since a device change"),
+  one("user", "user_since_new_payee_s", "s", "t - time of the last new payee", "time since a new payee"),
+  one("user", "user_since_new_card_s", "s", "t - time of the last new card", "time since a new card"),
+];
+
+const PAYMENT: Feature[] = [
+  one("payment", "amount", "minor units", "a", "the amount"),
+  one("payment", "hour", "h", "hour of t, UTC, 0..23", "the hour"),
+  one("payment", "is_night", "0 or 1", "hour <= 6", "a payment at night"),
+  one("payment", "is_weekend", "0 or 1", "Saturday or Sunday, UTC", "a payment at the weekend"),
+  one("payment", "channel_code", "code", "position in CHANNELS, NaN when other", "the channel"),
+  one("payment", "category_code", "code", "the four digits, NaN when other", "the merchant category"),
+  one("payment", "has_device", "0 or 1", "a device id was given", "a device id"),
+  ...Array.from({ length: ATTRIBUTE_SLOTS }, (_, i) =>
+    one("payment", `attribute_${i + 1}`, "as declared", `the tenant's attribute declared for slot ${i + 1}`, `attribute ${i + 1}`),
+  ),
+];
+
+const MERCHANT_EXTRA: Feature[] = [
+  one("merchant", "merchant_since_last_s", "s", "t - time of its newest earlier payment", "time since its last payment"),
+  ...RISK_WINDOWS.flatMap((w) => [
+    one("merchant", `merchant_count_${w.name}_delayed`, "payments", `n over (t - 7 d - ${w.name}, t - 7 d]`, "payments a week ago", w.us),
+    one("merchant", `merchant_risk_${w.name}`, "share", `confirmed frauds / n over (t - 7 d - ${w.name}, t - 7 d], 0 when n = 0`, "confirmed fraud at this merchant", w.us),
+  ]),
+];
+
+const DEVICE: Feature[] = [
+  one("device", "device_events_24h", "events", "events of this device in (t - 24 h, t]", "events of this device", DAY_US),
+  one("device", "device_users_30d", "users", "distinct users of its events in (t - 30 d, t]", "users of this device", 30 * DAY_US),
+  one("device", "device_since_event_s", "s", "t - time of its newest event", "time since this device's last event"),
+];
+
+/** Channels the model knows, in the order of `channel_code`. */
+export const CHANNELS = ["card_present", "ecommerce", "mobile", "atm", "transfer", "moto"] as const;
+
+export const FEATURES: readonly Feature[] = [
+  ...windows("user", "user"),
+  ...USER_EXTRA,
+  ...PAYMENT,
+  ...windows("merchant", "merchant"),
+  ...MERCHANT_EXTRA,
+  ...DEVICE,
+];
+export const FEATURE_COUNT = FEATURES.length;
+
+/** First column of each group in the matrix. */
+export const USER_AT = 0;
+export const USER_EXTRA_AT = WINDOW_COLUMNS;
+export const PAYMENT_AT = USER_EXTRA_AT + USER_EXTRA.length;
+export const MERCHANT_AT = PAYMENT_AT + PAYMENT.length;
+export const MERCHANT_EXTRA_AT = MERCHANT_AT + WINDOW_COLUMNS;
+export const DEVICE_AT = MERCHANT_EXTRA_AT + MERCHANT_EXTRA.length;
+
+const INDEX = new Map(FEATURES.map((f, i) => [f.name, i]));
+
+/** Column of a feature. Throws RangeError for a name that is not in the registry. */
+export function featureColumn(name: string): number {
+  const i = INDEX.get(name);
+  if (i === undefined) throw new RangeError(`no feature named ${name}`);
+  return i;
+}

@@ -1,0 +1,214 @@
+/**
+ * The user actors of one shard: exact windows over each user's payments, the user's extras, and the features made of
+ * both. Calls come in journal order; the same calls give the same state and the same float32 columns.
+ */
+import {
+  FLAG_APPLIED,
+  FLAG_HELD,
+  FLAG_LATE,
+  LABEL_CLEAR,
+  LABEL_FRAUD,
+  LABEL_NONE,
+  LABEL_REVERSAL,
+  LOCATION_NONE,
+  type RowBlock,
+} from "../../proto/columns.ts";
+import { EventKind, OutcomeKind } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import type { Interner } from "../../runtime/kernel/interner.ts";
+import { WindowTable } from "../../runtime/kernel/windows/window_table.ts";
+import { ACCEPTED, FULL, REPEATED } from "../../runtime/program.ts";
+import { DAY_US, FEATURE_COUNT, STAT_COUNT, USER_AT, USER_EXTRA_AT, WINDOW_COLUMNS, WINDOWS_US } from "../features/registry.ts";
+import { greatCircleKm } from "./geography.ts";
+import { ColdIds } from "./cold_ids.ts";
+import { Outcomes } from "./outcomes.ts";
+import { UserExtras } from "./user_extras.ts";
+
+const C = FEATURE_COUNT;
+/** Columns of the 30 d window. */
+const MONTH = USER_AT + 5 * STAT_COUNT;
+/** Time between two places below which no speed is computed, seconds. */
+const SPEED_TIME_S_MIN = 1;
+
+export interface UserActorsOptions {
+  readonly late_tolerance_us: number;
+  readonly events_max: number;
+}
+
+export class UserActors {
+  readonly windows: WindowTable;
+  readonly extras = new UserExtras();
+  readonly outcomes = new Outcomes();
+  /** Ids that stand in no window: late payments and non-payment events. */
+  readonly cold = new ColdIds();
+  readonly #merchants: Interner;
+  repeatFrame = 0;
+
+  constructor(o: UserActorsOptions, merchants: Interner) {
+    this.#merchants = merchants;
+    this.windows = new WindowTable({
+      windows_us: WINDOWS_US,
+      retention_us: 30 * DAY_US + o.late_tolerance_us,
+      late_tolerance_us: o.late_tolerance_us,
+      ids: true,
+      events_max: o.events_max,
+    });
+  }
+
+  payment(b: RowBlock, r: number, matrix: Float32Array, frame: number): number {
+    const w = this.windows;
+    const idHi = b.id.hi[r];
+    const idLo = b.id.lo[r];
+    const known = w.find(b.user.hi[r], b.user.lo[r]);
+    if (known >= 0 && this.#isRepeat(b, r, known)) return REPEATED;
+    const slot = known >= 0 ? known : w.slot(b.user.hi[r], b.user.lo[r]);
+    this.extras.ensure(slot);
+    w.touch(slot);
+    const t = b.eventTimeUs[r];
+    const at = r * C;
+    const merchant = this.#merchants.code(b.merchant.hi[r], b.merchant.lo[r]);
+    const result = w.append(slot, t, b.amountBase[r], merchant, idHi, idLo, frame);
+    if (result === 2) return FULL;
+    if (result === 1) {
+      this.cold.add(b.user.hi[r], b.user.lo[r], idHi, idLo, frame);
+      b.flags[r] |= FLAG_LATE;
+      matrix.fill(Number.NaN, at + USER_AT, at + USER_EXTRA_AT + 14);
+      return ACCEPTED;
+    }
+    const isNew = w.wasNew ? 1 : 0;
+    w.query(slot, t, matrix, at + USER_AT, -1);
+    this.#extraColumns(b, r, slot, matrix, at, isNew);
+    return ACCEPTED;
+  }
+
+  #isRepeat(b: RowBlock, r: number, slot: number): boolean {
+    const h = this.windows.findId(slot, b.id.hi[r], b.id.lo[r]);
+    if (h >= 0) {
+      this.repeatFrame = this.windows.eventFrame(slot, h);
+      return true;
+    }
+    this.repeatFrame = this.cold.frame(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r]);
+    return this.repeatFrame > 0;
+  }
+
+  #extraColumns(b: RowBlock, r: number, slot: number, m: Float32Array, at: number, isNew: number): void {
+    const x = this.extras;
+    const t = b.eventTimeUs[r];
+    const e = at + USER_EXTRA_AT;
+    if (x.firstUs[slot] === 0 || t < x.firstUs[slot]) x.firstUs[slot] = t;
+    const last = this.windows.previousUs(slot, t);
+    m[e] = last > Number.NEGATIVE_INFINITY ? (t - last) / 1e6 : Number.NaN;
+    this.#geography(b, r, slot, m, e);
+    this.#history(b.amountBase[r], m, at, e);
+    m[e + 5] = isNew;
+    this.#country(b, r, slot, m, e);
+    m[e + 7] = (t - x.firstUs[slot]) / 1e6;
+    if (x.hasEvents(slot)) {
+      m[e + 8] = x.failedLogins(slot, t - DAY_US, t);
+      for (let k = 0; k < 5; k++) {
+        const since = (t - x.eventUs(slot, k)) / 1e6;
+        m[e + 9 + k] = since >= 0 ? since : Number.NaN;
+      }
+    } else {
+      m[e + 8] = 0;
+      for (let k = 9; k < 14; k++) m[e + k] = Number.NaN;
+    }
+  }
+
+  #geography(b: RowBlock, r: number, slot: number, m: Float32Array, e: number): void {
+    const x = this.extras;
+    m[e + 1] = Number.NaN;
+    m[e + 2] = Number.NaN;
+    if (b.latitudeE6[r] === LOCATION_NONE) return;
+    const t = b.eventTimeUs[r];
+    if (x.latitudeE6[slot] !== LOCATION_NONE) {
+      const km = greatCircleKm(x.latitudeE6[slot], x.longitudeE6[slot], b.latitudeE6[r], b.longitudeE6[r]);
+      const s = (t - x.locatedUs[slot]) / 1e6;
+      m[e + 2] = km;
+      if (s >= SPEED_TIME_S_MIN) m[e + 1] = km / (s / 3600);
+    }
+    if (x.latitudeE6[slot] === LOCATION_NONE || t >= x.locatedUs[slot]) {
+      x.latitudeE6[slot] = b.latitudeE6[r];
+      x.longitudeE6[slot] = b.longitudeE6[r];
+      x.locatedUs[slot] = t;
+    }
+  }
+
+  /** Amount against the 30 d history without X, from the window's columns with X (n, mean, std). */
+  #history(a: number, m: Float32Array, at: number, e: number): void {
+    const n = m[at + MONTH - USER_AT];
+    const mean = m[at + MONTH - USER_AT + 2];
+    const std = m[at + MONTH - USER_AT + 3];
+    m[e + 3] = Number.NaN;
+    m[e + 4] = Number.NaN;
+    if (n < 2) return;
+    const before = (n * mean - a) / (n - 1);
+    m[e + 3] = before > 0 ? a / before : Number.NaN;
+    if (n < 3) return;
+    const variance = (n / (n - 1)) * (std * std - ((a - mean) * (a - mean)) / (n - 1));
+    // Below this share of the variance the difference is rounding of float32 columns, not spread.
+    if (variance > 1e-5 * std * std && variance > 1e-6 * mean * mean) m[e + 4] = (a - before) / Math.sqrt(variance);
+  }
+
+  #country(b: RowBlock, r: number, slot: number, m: Float32Array, e: number): void {
+    const now = b.country[r];
+    const last = this.extras.country[slot];
+    m[e + 6] = now === 0 || last === 0 ? Number.NaN : now === last ? 0 : 1;
+    if (now !== 0) this.extras.country[slot] = now;
+  }
+
+  /** Folds a login, a change, a new payee or card. REPEATED when the id is known. */
+  event(b: RowBlock, r: number, frame: number): number {
+    const known = this.cold.frame(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r]);
+    if (known > 0) {
+      this.repeatFrame = known;
+      return REPEATED;
+    }
+    const slot = this.windows.slot(b.user.hi[r], b.user.lo[r]);
+    this.extras.ensure(slot);
+    this.windows.touch(slot);
+    this.cold.add(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r], frame);
+    const t = b.eventTimeUs[r];
+    const kind = b.code[r];
+    if (kind === EventKind.LOGIN_FAILED) this.extras.recordFailedLogin(slot, t);
+    else this.extras.recordEvent(slot, kind === EventKind.LOGIN ? 0 : kind - EventKind.LOGIN_FAILED, t);
+    b.flags[r] |= FLAG_APPLIED;
+    return ACCEPTED;
+  }
+
+  /** Folds an outcome: the newest revision wins; says in the row what the payment's merchant must do. */
+  outcome(b: RowBlock, r: number): number {
+    const slot = this.windows.find(b.user.hi[r], b.user.lo[r]);
+    const h = slot < 0 ? -1 : this.windows.findId(slot, b.id.hi[r], b.id.lo[r]);
+    b.labelAction[r] = LABEL_NONE;
+    b.merchant.hi[r] = 0;
+    b.merchant.lo[r] = 0;
+    if (h >= 0) b.flags[r] |= FLAG_HELD;
+    const standing = this.outcomes.revision(b, r);
+    if (standing >= b.revision[r]) {
+      b.standing[r] = standing;
+      return ACCEPTED;
+    }
+    b.standing[r] = b.revision[r];
+    b.flags[r] |= FLAG_APPLIED;
+    const wasFraud = this.outcomes.fraud(b, r);
+    const kind = b.code[r];
+    const fraud = b.retracted[r] === 0 && (kind === OutcomeKind.CHARGEBACK || kind === OutcomeKind.CONFIRMED_FRAUD);
+    this.outcomes.set(b, r, fraud);
+    if (h < 0) return ACCEPTED;
+    const code = this.windows.eventCounterparty(slot, h);
+    b.merchant.hi[r] = this.#merchants.keyHi(code);
+    b.merchant.lo[r] = this.#merchants.keyLo(code);
+    b.paymentTimeUs[r] = this.windows.eventTimeUs(slot, h);
+    b.amountBase[r] = this.windows.eventAmount(slot, h);
+    if (kind === OutcomeKind.REVERSAL && b.retracted[r] === 0) {
+      if (!this.windows.eventReversed(slot, h)) {
+        this.windows.touch(slot);
+        this.windows.reverse(slot, h);
+        b.labelAction[r] = LABEL_REVERSAL;
+      }
+    } else if (fraud !== wasFraud) b.labelAction[r] = fraud ? LABEL_FRAUD : LABEL_CLEAR;
+    return ACCEPTED;
+  }
+
+  static readonly columns = WINDOW_COLUMNS + 14;
+}

@@ -1,0 +1,177 @@
+/**
+ * `npm start`: the main job. Starts the engines, the node and the gateway, makes the demo tenant with its key, feeds the
+ * demo stream and prints a line a second. `--no-demo` serves only.
+ */
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { pino } from "pino";
+import { createLog } from "../../gateway/log.ts";
+import { createDemoTenant } from "../../gateway/identity/identity.ts";
+import { DemoFeed } from "../demo/feed.ts";
+import { type NatsEngine, startNats } from "../engines/nats.ts";
+import { freePort } from "../engines/ports.ts";
+import { DEFAULT_MODEL, type FraudNode, startFraudNode } from "../node/fraud_node.ts";
+import { LiveLine } from "../node/live_line.ts";
+import { printWelcome } from "../node/welcome.ts";
+
+const HELP = `npm start -- [options]     decide payments on this machine
+
+  --no-demo                 serve only: no made-up payments
+  --data-dir DIR            everything that is kept (default: data)
+  --grpc-port N             default 50051; a free port when taken, 0 for any
+  --rest-port N             default 8080
+  --nats-port N             default 4222
+  --nats-url URL            use this nats-server instead of starting one (JetStream with sync_interval always)
+  --shards N                1..64, fixed when the data folder is new (default 1)
+  --model DIR               folder of model.onnx and card.json; "none" decides by rules alone
+  --rules FILE              rule set (JSON)
+  --snapshot-interval-s N   seconds between snapshots of a shard (default 120, 0: none)
+  --demo-rate N             made-up payments a second (default 200)
+  --seed N                  seed of the made-up payments (default 1)
+  --export-features DIR     write the features of every decided payment there (training reads them)
+  --no-nats-intake          do not consume fraud.transaction.events
+  --log FILE                JSON log (default DIR/logs/node.log; "-" is stdout)
+  --help                    this text
+
+Ends with Ctrl-C (or SIGTERM): intake stops, what was taken is answered, the journals are released.
+Exit codes: 0 ended on request, 1 a shard stopped or the node could not start, 2 wrong arguments.`;
+
+const OPTIONS = {
+  "no-demo": { type: "boolean", default: false },
+  "data-dir": { type: "string", default: "data" },
+  "grpc-port": { type: "string", default: "50051" },
+  "rest-port": { type: "string", default: "8080" },
+  "nats-port": { type: "string", default: "4222" },
+  "nats-url": { type: "string" },
+  shards: { type: "string", default: "1" },
+  model: { type: "string", default: DEFAULT_MODEL },
+  rules: { type: "string" },
+  "snapshot-interval-s": { type: "string", default: "120" },
+  "demo-rate": { type: "string", default: "200" },
+  seed: { type: "string", default: "1" },
+  "export-features": { type: "string" },
+  "no-nats-intake": { type: "boolean", default: false },
+  log: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+function fail(message: string, code: number): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(code);
+}
+
+function arguments_() {
+  try {
+    return parseArgs({ options: OPTIONS, allowPositionals: false }).values;
+  } catch (e) {
+    return fail(`${(e as Error).message}\n\n${HELP}`, 2);
+  }
+}
+
+function whole(name: string, text: string, min: number, max: number): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < min || n > max) fail(`--${name} takes a whole number from ${min} to ${max}`, 2);
+  return n;
+}
+
+async function writeReady(file: string, ready: Record<string, unknown>): Promise<void> {
+  await writeFile(`${file}.partial`, `${JSON.stringify(ready, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${file}.partial`, file);
+}
+
+const args = arguments_();
+if (args.help) {
+  process.stdout.write(`${HELP}\n`);
+  process.exit(0);
+}
+const started = performance.now();
+const data_dir = resolve(args["data-dir"]);
+const ready_file = join(data_dir, "ready.json");
+await mkdir(join(data_dir, "logs"), { recursive: true });
+await rm(ready_file, { force: true });
+const log_file = args.log ?? join(data_dir, "logs", "node.log");
+const log =
+  log_file === "-"
+    ? createLog({ name: "fraudguard" })
+    : createLog({ name: "fraudguard", to: pino.destination({ dest: log_file, mkdir: true, sync: false }) });
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+let nats: NatsEngine | null = null;
+let node: FraudNode | null = null;
+let feed: DemoFeed | null = null;
+let line: LiveLine | null = null;
+let ending = false;
+
+async function end(code: number): Promise<void> {
+  if (ending) return;
+  ending = true;
+  line?.stop();
+  feed?.stop();
+  await rm(ready_file, { force: true });
+  await node?.close().catch((e: Error) => log.error({ message: e.message }, "close failed"));
+  await nats?.stop();
+  log.info({ code }, "ended");
+  process.exit(code);
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void end(0));
+
+async function main(): Promise<void> {
+  const shards = whole("shards", args.shards, 1, 64);
+  const nats_port = whole("nats-port", args["nats-port"], 0, 65535);
+  say("starting nats-server ...");
+  if (args["nats-url"] === undefined) {
+    nats = await startNats({ data_dir: join(data_dir, "nats"), port: nats_port, progress: say });
+    void nats.exited.then(() => ending || log.error("nats-server ended; decisions wait until it is back"));
+  }
+  const nats_url = args["nats-url"] ?? (nats as NatsEngine).url;
+  const tenants_path = join(data_dir, "tenants.json");
+  const demo = createDemoTenant(tenants_path);
+  say("starting the node ...");
+  node = await startFraudNode({
+    data_dir,
+    nats_url,
+    tenants_path,
+    grpc_port: await freePort(whole("grpc-port", args["grpc-port"], 0, 65535)),
+    rest_port: await freePort(whole("rest-port", args["rest-port"], 0, 65535)),
+    shards,
+    log,
+    model_dir: args.model === "none" ? null : resolve(args.model),
+    ...(args.rules === undefined ? {} : { rules_path: resolve(args.rules) }),
+    snapshot_interval_ms: 1000 * whole("snapshot-interval-s", args["snapshot-interval-s"], 0, 86400),
+    public_streams: !args["no-nats-intake"],
+    ...(process.env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] === undefined
+      ? {}
+      : { otlp_url: process.env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] }),
+    onShardStopped: () => void end(1),
+  });
+  const ready = {
+    pid: process.pid,
+    ...(nats === null ? {} : { nats_pid: nats.pid }),
+    grpc: `127.0.0.1:${node.gateway.grpcPort}`,
+    rest: `http://127.0.0.1:${node.gateway.restPort}`,
+    nats: nats_url,
+    api_key: demo.key,
+  };
+  printWelcome(ready, say);
+  const announce = async () => {
+    await writeReady(ready_file, ready);
+    say(`ready after ${((performance.now() - started) / 1000).toFixed(1)} s (${ready_file})`);
+  };
+  if (args["no-demo"]) return announce();
+  feed = new DemoFeed({
+    grpc: ready.grpc,
+    api_key: demo.key,
+    seed: whole("seed", args.seed, 0, 2 ** 31),
+    rate: whole("demo-rate", args["demo-rate"], 1, 20_000),
+    onFirst: () => void announce(),
+  });
+  line = new LiveLine(node, feed, say);
+  feed.start();
+}
+
+main().catch((e: Error) => {
+  log.fatal({ name: e.name, message: e.message, stack: e.stack }, "could not start");
+  process.stderr.write(`could not start: ${e.message}\n`);
+  void end(1);
+});

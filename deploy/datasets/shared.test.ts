@@ -1,0 +1,135 @@
+/** The readers on the real data sets: row counts, values, the protocol's counts, speed. Skipped where they are absent. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { KnownCards } from "../metrics/known_cards.ts";
+import { readFeatures } from "./features_file.ts";
+import { openHistory } from "./history.ts";
+import { dayOf, type HistoryRow } from "./history_row.ts";
+import { loadMapping } from "./mapping.ts";
+import { sharedSet } from "./testkit.ts";
+
+const handbook = sharedSet("handbook");
+const HOUR_US = 3_600_000_000;
+const at = (date: string) => Date.parse(`${date}T00:00:00Z`) * 1000;
+
+test("handbook: all rows, labels, first and last row, speed", { skip: handbook.skip }, async (t) => {
+  const history = await openHistory({ paths: [handbook.folder], mapping: await loadMapping("handbook") });
+  assert.equal(history.total, 1_466_282);
+  assert.equal(history.total_exact, true);
+  const scenarios = [0, 0, 0, 0];
+  let [rows, last_us, first, last]: [number, number, HistoryRow?, HistoryRow?] = [0, 0];
+  const started = performance.now();
+  for await (const batch of history.batches()) {
+    rows += batch.length;
+    first ??= batch[0];
+    for (const row of batch) {
+      assert.ok(row.eventTimeUs >= last_us);
+      last_us = row.eventTimeUs;
+      assert.equal(row.fraud, row.scenario === 0 ? 0 : 1);
+      scenarios[row.scenario!]++;
+      last = row;
+    }
+  }
+  const rate = Math.round(rows / ((performance.now() - started) / 1000));
+  t.diagnostic(`${rate} rows/s`);
+  assert.equal(rows, 1_466_282);
+  assert.deepEqual(scenarios.slice(1), [829, 7441, 3864]);
+  assert.deepEqual([first!.transactionId, first!.userId, first!.merchantId], ["0", "596", "3156"]);
+  assert.deepEqual([first!.amountMinor, first!.eventTimeUs], [5716, at("2018-04-01") + 31e6]);
+  assert.equal(first!.cardToken, first!.userId);
+  assert.equal(last!.transactionId, "1466281");
+  // A third of the required speed: other work may share the machine while tests run; the rate is printed.
+  assert.ok(rate >= 100_000, `${rate} rows/s`);
+});
+
+test("handbook: known cards removed leaves the published counts", { skip: handbook.skip }, async () => {
+  const range = { from_us: at("2018-07-25"), to_us: at("2018-08-15") };
+  const mapping = await loadMapping("handbook");
+  const history = await openHistory({ paths: [handbook.folder], mapping, ...range });
+  const [train, from, to] = [dayOf(range.from_us), dayOf(at("2018-08-08")), dayOf(at("2018-08-14"))];
+  const known = new KnownCards({ train_from_day: train, test_from_day: from, test_to_day: to, label_delay_days: 7 });
+  const tested: HistoryRow[] = [];
+  let [training, trainingFrauds] = [0, 0];
+  for await (const row of history.rows()) {
+    const day = dayOf(row.eventTimeUs);
+    known.learn(day, row.cardToken!, row.fraud === 1);
+    if (day >= from) tested.push(row);
+    else if (day < train + 7) {
+      training++;
+      trainingFrauds += row.fraud!;
+    }
+  }
+  const kept = tested.filter((row) => !known.has(dayOf(row.eventTimeUs), row.cardToken!));
+  const scenarios = [1, 2, 3].map((s) => kept.filter((row) => row.scenario === s).length);
+  assert.deepEqual([training, trainingFrauds], [67_240, 598]);
+  assert.deepEqual([kept.length, kept.filter((row) => row.fraud === 1).length], [58_264, 385]);
+  assert.deepEqual(scenarios, [20, 281, 84]);
+});
+
+test("handbook: the same folder twice is the same history once", { skip: handbook.skip }, async () => {
+  const mapping = await loadMapping("handbook");
+  const to_us = at("2018-04-03");
+  const history = await openHistory({ paths: [handbook.folder, handbook.folder], mapping, to_us });
+  const once = await openHistory({ paths: [handbook.folder], mapping, to_us });
+  assert.deepEqual(await Array.fromAsync(history.rows()), await Array.fromAsync(once.rows()));
+  assert.ok(history.duplicates > 18_000);
+});
+
+test("handbook: the features file agrees with the payments", { skip: handbook.skip }, async () => {
+  const table = await readFeatures(join(handbook.folder, "features_2018-07-25_2018-08-14.parquet"));
+  assert.equal(table.rows, 201_295);
+  assert.equal(table.names.length, 14);
+  assert.equal(new Set(table.ids).size, table.rows);
+  const [weekend, night] = [table.column("TX_DURING_WEEKEND"), table.column("TX_DURING_NIGHT")];
+  const count = table.column("CUSTOMER_ID_NB_TX_1DAY_WINDOW");
+  const history = await openHistory({
+    paths: [handbook.folder],
+    mapping: await loadMapping("handbook"),
+    from_us: at("2018-07-24"),
+    to_us: at("2018-07-27"),
+  });
+  const rows = await Array.fromAsync(history.rows());
+  let compared = 0;
+  for (const row of rows) {
+    const r = table.rowOf(row.transactionId);
+    if (r < 0) continue;
+    compared++;
+    const hour = Math.floor((row.eventTimeUs % (24 * HOUR_US)) / HOUR_US);
+    // 1970-01-01 was a Thursday.
+    assert.equal(weekend[r], ((dayOf(row.eventTimeUs) + 4) % 7) % 6 === 0 ? 1 : 0);
+    assert.equal(night[r], hour <= 6 ? 1 : 0);
+    assert.ok(count[r] >= 1);
+  }
+  assert.ok(compared > 18_000, `${compared} compared`);
+  const sample = rows.filter((row) => table.rowOf(row.transactionId) >= 0).slice(0, 200);
+  for (const row of sample) {
+    const inWindow = (other: HistoryRow) =>
+      other.userId === row.userId &&
+      other.eventTimeUs <= row.eventTimeUs &&
+      other.eventTimeUs > row.eventTimeUs - 24 * HOUR_US;
+    assert.equal(count[table.rowOf(row.transactionId)], rows.filter(inWindow).length);
+  }
+  assert.equal(table.rowOf("-5"), -1);
+  assert.throws(() => table.column("nothing"), /no feature nothing/);
+});
+
+for (const [name, rows, frauds] of [
+  ["sparkov", 680_811, 8058],
+  ["evalml-cards", 82_719, 12_590],
+] as const) {
+  const set = sharedSet(name);
+  test(`${name}: all rows and frauds by its mapping`, { skip: set.skip }, async () => {
+    const history = await openHistory({ paths: [set.folder], mapping: await loadMapping(name) });
+    let [n, f] = [0, 0];
+    for await (const batch of history.batches()) {
+      n += batch.length;
+      for (const row of batch) f += row.fraud!;
+    }
+    assert.deepEqual([history.total, n, f], [rows, rows, frauds]);
+  });
+}
+
+test("an unknown mapping is refused with the names of the known ones", async () => {
+  await assert.rejects(loadMapping("nothing"), { code: "BAD_MAPPING", message: /handbook, sparkov, evalml-cards/ });
+});

@@ -1,0 +1,218 @@
+/**
+ * Wires one node: journals over NATS, actors, model, rules, identity, gateway. This is the composition root: the only
+ * place where adapters meet ports. Engines (the nats-server) are started by whoever calls.
+ */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { FEATURES_VERSION, FraudDecider, type Scoring } from "../../actors/decision/decider.ts";
+import { Policy, TEST_CARD_TOKENS, TestCards } from "../../actors/decision/policy.ts";
+import { FraudActors, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import { TreeExplainer } from "../../actors/inference/explanation.ts";
+import { InferenceActor } from "../../actors/inference/inference_actor.ts";
+import { loadModel } from "../../actors/inference/model.ts";
+import { FEATURE_COUNT } from "../../actors/features/registry.ts";
+import { compileRuleSet } from "../../actors/rules/compile.ts";
+import { type Gateway, startGateway } from "../../gateway/gateway.ts";
+import { type Identity, openIdentity } from "../../gateway/identity/identity.ts";
+import type { Logger } from "../../gateway/log.ts";
+import { RuntimeStats } from "../../gateway/metrics/runtime_stats.ts";
+import { BLOCK_ROWS } from "../../proto/columns.ts";
+import { SectionSealer } from "../../proto/frame/sealer.ts";
+import type { Tenant } from "../../proto/tenant.ts";
+import { H, keyedHashText } from "../../runtime/kernel/keyed_hash.ts";
+import { connectNats, type NatsLink } from "../../runtime/nats/connection.ts";
+import { measureFsyncRate } from "../../runtime/nats/fsync_probe.ts";
+import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
+import { PublicStreams } from "../../runtime/nats/public_streams.ts";
+import { RuntimeNode } from "../../runtime/node.ts";
+import { NodeTexts } from "./decision_texts.ts";
+import { SnapshotFiles } from "./snapshot_files.ts";
+import { registerStateMetrics } from "./state_metrics.ts";
+import { StatsObserver } from "./stats_observer.ts";
+import { StoredDecisions } from "./stored_decisions.ts";
+import { systemClock, systemTimers } from "./system_clock.ts";
+
+export const DEFAULT_RULES = new URL("../../actors/rules/default_rules.json", import.meta.url);
+export const DEFAULT_MODEL = new URL("../../actors/inference/models/xgboost_fraud_v1_0/", import.meta.url).pathname;
+
+/** Late tolerance of user and entity windows, microseconds of event time; the retry horizon of 24 h is longer. */
+const LATE_TOLERANCE_US = 3600e6;
+
+export interface FraudNodeOptions {
+  /** Folder for secrets, snapshots, rule archive. */
+  readonly data_dir: string;
+  readonly nats_url: string;
+  readonly tenants_path: string;
+  readonly grpc_port: number;
+  readonly rest_port: number;
+  readonly shards: number;
+  readonly log: Logger;
+  /** Folder of the model; null decides by rules alone (every decision degraded: model). */
+  readonly model_dir: string | null;
+  readonly rules_path?: string | URL;
+  readonly snapshot_interval_ms: number;
+  /** Consume fraud.transaction.events. */
+  readonly public_streams: boolean;
+  readonly otlp_url?: string;
+  readonly inference_budget_ms?: number;
+  /** Events one table of a shard may hold. */
+  readonly events_max?: number;
+  /** Blocks of 2,048 rows the mailbox may hold, those under way included. */
+  readonly mailbox_blocks_max?: number;
+  readonly late_tolerance_us?: number;
+  readonly cuda?: boolean;
+  /** Told when a shard stopped for good: the process should end. */
+  readonly onShardStopped?: (detail: Record<string, unknown>) => void;
+}
+
+export interface FraudNode {
+  readonly runtime: RuntimeNode;
+  readonly gateway: Gateway;
+  readonly identity: Identity;
+  readonly stats: RuntimeStats;
+  readonly observer: StatsObserver;
+  readonly fsync_per_s: number;
+  close(): Promise<void>;
+}
+
+function testCards(tenants: readonly Tenant[]): TestCards {
+  const cards = new TestCards(tenants.length);
+  for (const t of tenants) {
+    if (!t.magic_cards) continue;
+    cards.enable(
+      t.index,
+      TEST_CARD_TOKENS.map((token) => {
+        keyedHashText(token, t.hash_key[0], t.hash_key[1]);
+        return [H.hi, H.lo] as const;
+      }),
+    );
+  }
+  return cards;
+}
+
+async function openScoring(o: FraudNodeOptions): Promise<Scoring | null> {
+  if (o.model_dir === null) return null;
+  const model = await loadModel(o.model_dir);
+  const inference = await InferenceActor.start({
+    model,
+    capacity: BLOCK_ROWS,
+    buffers: 5,
+    budget_ms: o.inference_budget_ms ?? 100,
+    clock: systemClock,
+    timer: {
+      after: (ms, run) => {
+        const timer = setTimeout(run, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    onError: (message) => o.log.error({ message }, "inference failed"),
+  });
+  return { inference, explainer: new TreeExplainer(model.explain, FEATURE_COUNT), model: model.card.name };
+}
+
+function tenantIndex(tenants: readonly Tenant[]): (id: string) => number {
+  const index = new Map(tenants.map((t) => [t.id, t.index]));
+  return (id) => {
+    const i = index.get(id);
+    if (i === undefined) throw new Error(`the journal names tenant ${id}, which the tenants file does not have`);
+    return i;
+  };
+}
+
+export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {
+  await mkdir(o.data_dir, { recursive: true });
+  const identity = openIdentity({ tenants_path: o.tenants_path, secrets_path: join(o.data_dir, "secrets.json") });
+  const link = await connectNats({ servers: o.nats_url.replace("nats://", "") });
+  const fsync_per_s = await measureFsyncRate(link);
+  const scoring = await openScoring(o);
+  const ruleSet = compileRuleSet(JSON.parse(readFileSync(o.rules_path ?? DEFAULT_RULES, "utf8")));
+  const texts = new NodeTexts(join(o.data_dir, "rule-sets"));
+  texts.keep(ruleSet);
+  const cards = testCards(identity.tenants);
+  const decider = new FraudDecider(scoring, ruleSet, new Policy(ruleSet), cards, (i, v) => texts.add(i, v));
+  const stats = new RuntimeStats();
+  if (scoring !== null) stats.models = [{ model_type: "xgboost", version: scoring.model }];
+  const observer = new StatsObserver(stats);
+  const sealer = (journalId: string) => new SectionSealer(identity.tenants, journalId);
+  const runtime = await openRuntime(o, { identity, link, fsync_per_s, decider, observer, sealer });
+  watchMailbox(runtime, stats);
+  const decisions = new StoredDecisions(runtime, texts, identity.tenants, sealer);
+  const streams = o.public_streams ? await PublicStreams.open(link) : null;
+  const gateway = await startGateway({
+    intake: runtime.mailbox,
+    decisions,
+    clock: systemClock,
+    identity,
+    texts,
+    stats,
+    readiness: () => ({ ready: runtime.ready, reason: runtime.reason }),
+    log: o.log,
+    grpc_port: o.grpc_port,
+    rest_port: o.rest_port,
+    more_metrics: (registry) => registerStateMetrics(registry, runtime, observer),
+    ...(streams === null ? {} : { streams }),
+    ...(o.otlp_url === undefined ? {} : { tracing: { otlp_url: o.otlp_url, service_name: "fraudguard", every: 100 } }),
+  });
+  const close = async () => {
+    await gateway.close();
+    await runtime.close(5000);
+    await scoring?.inference.close();
+    await link.close();
+  };
+  return { runtime, gateway, identity, stats, observer, fsync_per_s, close };
+}
+
+interface RuntimeParts {
+  readonly identity: Identity;
+  readonly link: NatsLink;
+  readonly fsync_per_s: number;
+  readonly decider: FraudDecider;
+  readonly observer: StatsObserver;
+  readonly sealer: (journalId: string) => SectionSealer;
+}
+
+function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode> {
+  return RuntimeNode.start({
+    owner: { node: `node-${process.pid}`, bootId: randomUUID() },
+    shards: o.shards,
+    journals: new JetStreamJournalStore(p.link),
+    snapshots: new SnapshotFiles(join(o.data_dir, "snapshots")),
+    actors: () =>
+      new FraudActors({
+        late_tolerance_us: o.late_tolerance_us ?? LATE_TOLERANCE_US,
+        events_max: o.events_max ?? 64_000_000,
+      }),
+    decider: p.decider,
+    sealer: p.sealer,
+    clock: systemClock,
+    timers: systemTimers,
+    observer: p.observer,
+    tenantIndex: tenantIndex(p.identity.tenants),
+    mailbox_blocks_max: o.mailbox_blocks_max ?? 10,
+    // Appends stay under half of what the disk can make durable, over all shards.
+    tick_age_us_min: Math.min(20_000, (2e6 * o.shards) / p.fsync_per_s),
+    snapshot_interval_ms: o.snapshot_interval_ms,
+    features_version: FEATURES_VERSION,
+    rates_version: p.identity.tenants[0]?.rates_version ?? "",
+    snapshot_layout: `${SNAPSHOT_LAYOUT}`,
+    report: (event, detail) => {
+      if (event === "shard_stopped") {
+        o.log.fatal(detail, event);
+        o.onShardStopped?.(detail);
+      }
+      else o.log.info(detail, event);
+    },
+  });
+}
+
+/** Copies the mailbox's counters into the stats whenever they are read, by a coarse timer. */
+function watchMailbox(runtime: RuntimeNode, stats: RuntimeStats): void {
+  stats.mailbox_rows_max = BLOCK_ROWS * 10;
+  const timer = setInterval(() => {
+    stats.mailbox_rows = runtime.mailbox.depth;
+    stats.shed_rows = runtime.mailbox.shed;
+  }, 250);
+  timer.unref();
+}

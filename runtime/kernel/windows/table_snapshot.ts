@@ -1,0 +1,287 @@
+/**
+ * A consistent cut of a window table, written in slices while the table goes on changing. An actor about to change is
+ * written first (light) or its chunks are pinned (heavy), so every record shows the actor as it was at the cut. The
+ * format is logical: keys, times and events in order, nothing derived and no layout; slot numbers are not kept.
+ */
+import { type ByteReader, BytesDamaged, type ByteWriter, ByteWriter as Writer } from "../bytes.ts";
+import type { KeyTable } from "../key_table.ts";
+import { CHUNK_EVENTS, SLAB_BITS, SLAB_MASK } from "./event_arena.ts";
+import { SUPERSEDED, timeAt, WORD_COUNTERPARTY, WORD_ID_HI, WORD_ID_LO } from "./event_words.ts";
+import type { Heavy } from "./heavy.ts";
+import type { Pin } from "./heavy_store.ts";
+import type { Light } from "./light.ts";
+import { BLOCK_BITS, BLOCK_MASK, R_FIRST, R_MARK, R_NEWEST, RECORD, type Slots } from "./slots.ts";
+import type { WindowPlan } from "./window_options.ts";
+
+const FORMAT = 1;
+const TAG_HEADER = 1;
+const TAG_ACTOR = 2;
+const TAG_EVENTS = 3;
+const TAG_END = 4;
+/** Bytes of the buffers for actors written before their turn. */
+const EARLY_BYTES = 1 << 16;
+
+export type WriteExtra = (slot: number, w: ByteWriter) => void;
+export type ReadExtra = (slot: number, r: ByteReader) => void;
+
+/** What a snapshot sees of its table. */
+export interface SnapshotHost {
+  readonly plan: WindowPlan;
+  readonly keys: KeyTable;
+  readonly slots: Slots;
+  readonly light: Light;
+  readonly events: number;
+  heavyOf(slot: number): Heavy | null;
+  /** Adds an event, in order, without limits; words as in the snapshot. */
+  restore(slot: number, timeUs: number, mixed: number, amountLow: number, rest: Uint32Array): void;
+}
+
+interface PinnedActor {
+  readonly pin: Pin;
+  readonly hi: number;
+  readonly lo: number;
+}
+
+export class TableSnapshot {
+  active = false;
+  /** Records with this mark are written; new actors carry it from birth. */
+  mark = 0;
+  private readonly host: SnapshotHost;
+  private extra: WriteExtra | null = null;
+  private actors = 0;
+  private events = 0;
+  private cursor = 0;
+  private headed = false;
+  private early: ByteWriter[] = [];
+  private spare: ByteWriter[] = [];
+  private pins: PinnedActor[] = [];
+
+  constructor(host: SnapshotHost) {
+    this.host = host;
+  }
+
+  /** The cut is now; a snapshot under way is given up. */
+  begin(extra: WriteExtra | null): void {
+    this.abandon();
+    this.active = true;
+    this.mark = (this.mark + 1) >>> 0;
+    this.extra = extra;
+    this.actors = this.host.keys.size;
+    this.events = this.host.events;
+    this.cursor = 0;
+    this.headed = false;
+  }
+
+  /** Forgets the snapshot under way, if any, and frees what it held. */
+  abandon(): void {
+    for (const p of this.pins) while (p.pin.written < p.pin.refs.length) this.unpinNext(p.pin);
+    this.pins = [];
+    this.early = [];
+    this.active = false;
+  }
+
+  /** Writes the actor to the side unless it is written; must be called before it changes while a snapshot is active. */
+  capture(slot: number): void {
+    const rec = this.host.slots.words[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    if (rec[r + R_MARK] === this.mark) return;
+    rec[r + R_MARK] = this.mark;
+    let w = this.early.at(-1);
+    if (w === undefined || w.length >= EARLY_BYTES) {
+      w = this.spare.pop() ?? new Writer(EARLY_BYTES + 4096);
+      this.early.push(w);
+    }
+    this.writeActor(slot, w);
+  }
+
+  /** Writes about bytesMax bytes more; true when the snapshot is whole. */
+  step(w: ByteWriter, bytesMax: number): boolean {
+    if (!this.active) throw new Error("no snapshot is under way");
+    const stop = w.length + bytesMax;
+    if (!this.headed) this.writeHeader(w);
+    do {
+      const early = this.early.shift();
+      if (early !== undefined) {
+        w.bytes(early.view());
+        early.reset();
+        if (this.spare.length < 4) this.spare.push(early);
+      } else if (this.pins.length > 0) {
+        if (this.writeChunk(this.pins[0], w)) this.pins.shift();
+      } else if (this.cursor < this.actors) this.writeNext(w);
+      else {
+        w.u8(TAG_END);
+        w.varint(this.events);
+        this.active = false;
+        return true;
+      }
+    } while (w.length < stop);
+    return false;
+  }
+
+  private writeHeader(w: ByteWriter): void {
+    this.headed = true;
+    w.u8(TAG_HEADER);
+    w.u16(FORMAT);
+    w.u8(this.host.plan.ids ? 1 : 0);
+    w.varint(this.actors);
+    w.varint(this.events);
+  }
+
+  private writeNext(w: ByteWriter): void {
+    const slot = this.cursor++;
+    const rec = this.host.slots.words[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    if (rec[r + R_MARK] === this.mark) return;
+    rec[r + R_MARK] = this.mark;
+    this.writeActor(slot, w);
+  }
+
+  private writeActor(slot: number, w: ByteWriter): void {
+    const { keys, slots, light } = this.host;
+    const rec = slots.words[slot >>> BLOCK_BITS];
+    const times = slots.times[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    w.u8(TAG_ACTOR);
+    w.u32(keys.keyHi(slot));
+    w.u32(keys.keyLo(slot));
+    w.f64(times[(r >>> 1) + R_NEWEST]);
+    w.f64(times[(r >>> 1) + R_FIRST]);
+    const at = w.length;
+    w.u32(0);
+    if (this.extra !== null) this.extra(slot, w);
+    w.patchU32(at, w.length - at - 4);
+    const heavy = this.host.heavyOf(slot);
+    if (heavy !== null) {
+      const pin = heavy.pinChunks();
+      this.pins.push({ pin, hi: keys.keyHi(slot), lo: keys.keyLo(slot) });
+      w.varint(0);
+      return;
+    }
+    const n = light.count(rec, r);
+    w.varint(n);
+    if (n > 0) this.writeEvents(light.words(rec, r), light.offset(rec, r, 0), n, w);
+  }
+
+  private writeEvents(words: Uint32Array, at: number, n: number, w: ByteWriter): void {
+    const { stride } = this.host.plan;
+    w.reserve(n * stride * 4);
+    for (let i = 0, o = at; i < n; i++, o += stride) {
+      w.u32(words[o]);
+      w.u32(words[o + 1] & ~SUPERSEDED);
+      for (let k = 2; k < stride - 1; k++) w.u32(words[o + k]);
+    }
+  }
+
+  /** Writes the next chunk of a pinned actor; true when it was the last. */
+  private writeChunk(p: PinnedActor, w: ByteWriter): boolean {
+    const { arena, stride } = this.host.plan;
+    const { pin } = p;
+    if (pin.written < pin.refs.length) {
+      const ref = pin.refs[pin.written];
+      const from = pin.written === 0 ? pin.skip : 0;
+      const before = pin.written === 0 ? 0 : pin.written * CHUNK_EVENTS - pin.skip;
+      const n = Math.min(CHUNK_EVENTS - from, pin.events - before);
+      w.u8(TAG_EVENTS);
+      w.u32(p.hi);
+      w.u32(p.lo);
+      w.varint(n);
+      this.writeEvents(arena.slabs[ref >>> SLAB_BITS], ((ref & SLAB_MASK) + from) * stride, n, w);
+      this.unpinNext(pin);
+    }
+    return pin.written === pin.refs.length;
+  }
+
+  private unpinNext(pin: Pin): void {
+    const k = pin.written++;
+    if (pin.owned[k] === 1) this.host.plan.arena.free(pin.refs[k]);
+    if (pin.written === pin.refs.length && pin.store.pin === pin) pin.store.pin = null;
+  }
+}
+
+/**
+ * Reads records into an empty table until the end of the snapshot (true) or of the bytes at a record's end (false: call
+ * again with the rest). Throws BytesDamaged; the table is then unusable.
+ */
+export class TableLoader {
+  private readonly host: SnapshotHost;
+  private actors = -1;
+  private events = 0;
+  private readonly rest: Uint32Array;
+
+  constructor(host: SnapshotHost) {
+    this.host = host;
+    this.rest = new Uint32Array(host.plan.stride);
+  }
+
+  read(r: ByteReader, extra: ReadExtra | null): boolean {
+    while (r.left > 0) {
+      const at = r.offset;
+      const tag = r.u8();
+      if (tag === TAG_HEADER && this.actors < 0) this.readHeader(r);
+      else if (this.actors < 0) throw new BytesDamaged("no header", at);
+      else if (tag === TAG_ACTOR) this.readActor(r, extra);
+      else if (tag === TAG_EVENTS) this.readEvents(this.known(r), r.varint(), r);
+      else if (tag === TAG_END) {
+        const whole = r.varint() === this.host.events && this.host.events === this.events;
+        if (!whole || this.host.keys.size !== this.actors) throw new BytesDamaged("actors or events are missing", at);
+        return true;
+      } else throw new BytesDamaged(`unknown tag ${tag}`, at);
+    }
+    return false;
+  }
+
+  private readHeader(r: ByteReader): void {
+    const format = r.u16();
+    if (format !== FORMAT) throw new BytesDamaged(`format ${format} is not known`, r.offset);
+    if ((r.u8() === 1) !== this.host.plan.ids) throw new BytesDamaged("the other kind of table (ids)", r.offset);
+    this.actors = r.varint();
+    this.events = r.varint();
+  }
+
+  private known(r: ByteReader): number {
+    const hi = r.u32();
+    const slot = this.host.keys.find(hi, r.u32());
+    if (slot < 0) throw new BytesDamaged("events of an unknown actor", r.offset);
+    return slot;
+  }
+
+  private readActor(r: ByteReader, extra: ReadExtra | null): void {
+    const { keys, slots } = this.host;
+    const hi = r.u32();
+    const lo = r.u32();
+    if (keys.find(hi, lo) >= 0) throw new BytesDamaged("an actor twice", r.offset);
+    const slot = keys.slot(hi, lo);
+    slots.add(slot, 0);
+    const times = slots.times[slot >>> BLOCK_BITS];
+    const t = (slot & BLOCK_MASK) * (RECORD / 2);
+    times[t + R_NEWEST] = r.f64();
+    times[t + R_FIRST] = r.f64();
+    const bytes = r.u32();
+    const end = r.offset + bytes;
+    if (extra === null) r.skip(bytes);
+    else extra(slot, r);
+    if (r.offset !== end) throw new BytesDamaged(`${bytes} bytes of extras were not read as written`, r.offset);
+    this.readEvents(slot, r.varint(), r);
+  }
+
+  private readEvents(slot: number, count: number, r: ByteReader): void {
+    const { stride } = this.host.plan;
+    for (let i = 0; i < count; i++) {
+      const low = r.u32();
+      const mixed = r.u32();
+      const amountLow = r.u32();
+      for (let k = 3; k < stride - 1; k++) this.rest[k] = r.u32();
+      this.host.restore(slot, (mixed >>> 12) * 4294967296 + low, mixed, amountLow, this.rest);
+    }
+  }
+}
+
+/** The canonical text of an event, the same however it is stored. */
+export function eventLine(plan: WindowPlan, words: Uint32Array, o: number, codeText: (code: number) => string): string {
+  const high = (words[o + 1] >>> 4) & 255;
+  const flags = words[o + 1] & ~SUPERSEDED & 15;
+  const id = plan.ids ? `${words[o + WORD_ID_HI]}:${words[o + WORD_ID_LO]}` : "-";
+  const amount = high * 4294967296 + words[o + 2];
+  const frame = words[o + plan.frameWord];
+  return `  ${timeAt(words, o)} ${amount} ${codeText(words[o + WORD_COUNTERPARTY])} ${id} ${frame} ${flags}\n`;
+}

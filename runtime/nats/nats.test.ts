@@ -1,0 +1,256 @@
+/** The NATS adapters on a real nats-server: the contract suites, crashes, damage. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { claim, JOURNAL_START } from "../journal/claim.ts";
+import { Committer, type CommitterEvents } from "../journal/committer.ts";
+import { replay } from "../journal/replay.ts";
+import { Deposed, type Journal, JournalDamaged } from "../ports.ts";
+import { nextFrame, rowsFrame, takeoverFrame } from "../testkit/frames.ts";
+import { journalContract } from "../testkit/journal_contract.ts";
+import { leaseContract } from "../testkit/lease_contract.ts";
+import { NatsProcess } from "../testkit/nats_process.ts";
+import { connectNats, type NatsLink } from "./connection.ts";
+import { measureFsyncRate } from "./fsync_probe.ts";
+import { appendResult, JetStreamJournalStore, type JournalOptions } from "./jetstream_journal.ts";
+import { KvLeaseStore } from "./kv_lease.ts";
+
+let server: NatsProcess;
+let buckets = 0;
+let shards = 500;
+
+before(async () => {
+  server = await NatsProcess.launch();
+});
+after(() => server.dispose());
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function open(options: JournalOptions = {}): Promise<{ store: JetStreamJournalStore; link: NatsLink }> {
+  const link = await connectNats({ servers: server.address });
+  return { link, store: new JetStreamJournalStore(link, options) };
+}
+
+journalContract("JetStream journal", async () => {
+  const [a, b] = [await open(), await open()];
+  const close = async (): Promise<void> => {
+    for (const used of [a, b]) {
+      used.store.close();
+      await used.link.close();
+    }
+  };
+  return { store: a.store, other: b.store, close };
+});
+
+leaseContract("KV lease", async () => {
+  const links = [await connectNats({ servers: server.address }), await connectNats({ servers: server.address })];
+  const bucket = `L${buckets++}`;
+  const [store, other] = links.map((link) => new KvLeaseStore(link, { bucket }));
+  const wipe = async (): Promise<void> => {
+    await links[0].client.request(`$JS.API.STREAM.DELETE.KV_${bucket}`);
+  };
+  const close = async (): Promise<void> => {
+    for (const link of links) await link.close();
+  };
+  return { store, other, wipe, close };
+});
+
+test("answers of the server become results", () => {
+  const of = (err_code: number, description: string) => appendResult({ error: { code: 400, err_code, description } });
+  assert.deepEqual(appendResult({ seq: 7 }), { kind: "appended", sequence: 7 });
+  assert.deepEqual(of(10071, "wrong last sequence: 12"), { kind: "conflict", lastSequence: 12 });
+  assert.equal(of(10164, "wrong last sequence").kind, "conflict");
+  assert.equal(of(10047, "insufficient storage resources available").kind, "full");
+  assert.equal(of(10077, "maximum bytes exceeded").kind, "full");
+  assert.equal(of(10077, "disk is on fire").kind, "unknown");
+  assert.equal(of(10008, "jetstream system temporarily unavailable").kind, "unknown");
+  assert.equal(appendResult({}).kind, "unknown");
+});
+
+test("a journal at its byte limit says full, and keeps what it has", async () => {
+  const { store, link } = await open({ max_bytes: 20_000 });
+  const journal = await store.open(shards++);
+  await journal.append(takeoverFrame(journal, { epoch: 1, sequence: 1 }), 0);
+  let sequence = 2;
+  for (; sequence < 10; sequence++) {
+    const result = await journal.append(rowsFrame(journal, { epoch: 1, sequence, body_bytes: 5000 }), sequence - 1);
+    if (result.kind === "full") break;
+    assert.equal(result.kind, "appended");
+  }
+  assert.equal(sequence, 5);
+  assert.deepEqual([(await journal.state()).firstSequence, (await journal.tail())?.sequence], [1, 4]);
+  store.close();
+  await link.close();
+});
+
+test("a single record cannot be deleted", async () => {
+  const { store, link } = await open();
+  const journal = await store.open(shards++);
+  await journal.append(takeoverFrame(journal, { epoch: 1, sequence: 1 }), 0);
+  const reply = await link.client.request(`$JS.API.STREAM.MSG.DELETE.FG_J${journal.shard}`, '{"seq":1}');
+  assert.ok((reply.json() as { error?: unknown }).error !== undefined);
+  assert.equal((await journal.tail())?.sequence, 1);
+  store.close();
+  await link.close();
+});
+
+/** A committer that is kept full until `enough`; which frames it was told stand. */
+class Driver implements CommitterEvents {
+  readonly told: number[] = [];
+  readonly sent = new Map<number, Buffer>();
+  end: Error | null = null;
+  committer: Committer | null = null;
+  enough = Number.POSITIVE_INFINITY;
+
+  committed(sequence: number): void {
+    this.told.push(sequence);
+    this.fill();
+  }
+
+  stopped(error: Deposed | JournalDamaged): void {
+    this.end = error;
+  }
+
+  fill(): void {
+    while (this.committer?.canSubmit && this.told.length < this.enough) {
+      const frame = nextFrame(this.committer, 20_000, this.committer.nextFrameNumber & 0xff);
+      this.sent.set(this.committer.nextFrameNumber, Buffer.from(frame));
+      this.committer.submit(frame);
+    }
+  }
+}
+
+async function drive(journal: Journal, node: string): Promise<Driver> {
+  const takeover = await claim(journal, { node, bootId: "b" }, 1, sleep);
+  const driver = new Driver();
+  driver.committer = new Committer(journal, takeover, driver, sleep);
+  driver.fill();
+  return driver;
+}
+
+async function until(done: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (!done()) {
+    if (performance.now() > deadline) throw new Error(`not reached in 30 s: ${what}`);
+    await sleep(5);
+  }
+}
+
+/** The whole journal verifies and holds exactly what the driver was told, as it was sent. */
+async function checkAgainst(journal: Journal, driver: Driver): Promise<void> {
+  const found = new Map<number, Buffer>();
+  await replay(
+    journal,
+    JOURNAL_START,
+    (header, bytes) => void found.set(header.frameNumber, Buffer.from(bytes)),
+    sleep,
+  );
+  for (const sequence of driver.told) {
+    assert.ok(found.get(sequence)?.equals(driver.sent.get(sequence) as Buffer), `committed frame ${sequence}`);
+  }
+  assert.deepEqual(
+    driver.told,
+    driver.told.map((_, i) => driver.told[0] + i),
+  );
+}
+
+test("kill -9 of the server amid appends: every committed frame stands, and the owner goes on", async () => {
+  const { store, link } = await open({ timeout_ms: 1000 });
+  const journal = await store.open(shards++);
+  const driver = await drive(journal, "a");
+  for (let round = 1; round <= 3; round++) {
+    const reached = driver.told.length + 60;
+    await until(() => driver.told.length >= reached || driver.end !== null, `frames of round ${round}`);
+    await server.kill("SIGKILL");
+    await server.start();
+  }
+  const reached = driver.told.length + 20;
+  driver.enough = reached;
+  await until(() => driver.told.length >= reached || driver.end !== null, "frames after the last restart");
+  assert.equal(driver.end, null);
+  await until(() => driver.committer?.inFlight === 0, "nothing in flight");
+  await checkAgainst(journal, driver);
+  store.close();
+  await link.close();
+});
+
+test("a second claim fences a busy owner", async () => {
+  const [a, b] = [await open(), await open()];
+  const shard = shards++;
+  const first = await drive(await a.store.open(shard), "a");
+  await until(() => first.told.length > 30, "the first owner's frames");
+  const journal = await b.store.open(shard);
+  const second = await drive(journal, "b");
+  second.enough = 40;
+  await until(() => first.end !== null && second.told.length >= 40, "the first deposed, the second committing");
+  assert.ok(first.end instanceof Deposed && first.end.epoch === 2);
+  await until(() => second.committer?.inFlight === 0, "nothing in flight");
+  await checkAgainst(journal, first);
+  await checkAgainst(journal, second);
+  assert.ok((first.told.at(-1) as number) < second.told[0]);
+  await second.committer?.release({ node: "b", bootId: "b" }, 0);
+  const third = await drive(journal, "c");
+  assert.equal(third.committer?.epoch, 3);
+  third.enough = 0;
+  await until(() => third.committer?.inFlight === 0, "nothing in flight");
+  for (const used of [a, b]) {
+    used.store.close();
+    await used.link.close();
+  }
+});
+
+test("a damaged frame stops the replay and names its sequence", async () => {
+  const { store, link } = await open();
+  const journal = await store.open(shards++);
+  const driver = await drive(journal, "a");
+  driver.enough = 5;
+  await until(() => driver.committer?.inFlight === 0, "nothing in flight");
+  const next = driver.committer?.nextFrameNumber as number;
+  const frame = nextFrame(driver.committer as Committer);
+  frame[frame.length - 1] ^= 1;
+  assert.equal((await journal.append(frame, next - 1)).kind, "appended");
+  const folded: number[] = [];
+  await assert.rejects(
+    replay(journal, JOURNAL_START, (header) => void folded.push(header.frameNumber), sleep),
+    (error: unknown) => error instanceof JournalDamaged && error.sequence === next && /checksum/.test(error.message),
+  );
+  assert.equal(folded.at(-1), next - 1);
+  await assert.rejects(claim(journal, { node: "b", bootId: "b" }, 1, sleep), JournalDamaged);
+  store.close();
+  await link.close();
+});
+
+test("without a server: unknown at once, and it works again when it is back", async () => {
+  const { store, link } = await open({ timeout_ms: 500 });
+  const journal = await store.open(shards++);
+  const takeover = takeoverFrame(journal, { epoch: 1, sequence: 1 });
+  assert.equal((await journal.append(takeover, 0)).kind, "appended");
+  await server.kill();
+  await until(() => !link.up, "link down");
+  const begin = performance.now();
+  assert.equal((await journal.append(rowsFrame(journal, { epoch: 1, sequence: 2 }), 1)).kind, "unknown");
+  await assert.rejects(journal.tail(), { name: "JournalUnavailable" });
+  assert.ok(performance.now() - begin < 300);
+  await server.start();
+  await until(() => link.up, "link up");
+  let tail = await journal.tail().catch(() => null);
+  await until(() => {
+    if (tail === null)
+      void journal.tail().then(
+        (found) => (tail = found),
+        () => {},
+      );
+    return tail !== null;
+  }, "tail readable");
+  assert.equal(tail?.sequence, 1);
+  store.close();
+  await link.close();
+});
+
+test("the fsync probe measures and leaves nothing behind", async () => {
+  const link = await connectNats({ servers: server.address });
+  const rate = await measureFsyncRate(link, { duration_ms: 200 });
+  assert.ok(rate > 20, `${rate} appends/s`);
+  const names = await link.client.request("$JS.API.STREAM.NAMES", "");
+  assert.ok(!names.string().includes("FG_PROBE_"));
+  await link.close();
+});

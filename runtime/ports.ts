@@ -1,0 +1,124 @@
+/**
+ * What the runtime asks of the outside (journal, lease, clock, snapshots), and what it offers to gateways (intake).
+ * Adapters live in runtime/nats and deploy; simulated ones in runtime/testkit.
+ */
+import type { BatchSink, RowBlock } from "../proto/columns.ts";
+
+/** The only sources of time. Monotonic never jumps; wall may. Microseconds both. */
+export interface Clock {
+  monotonicUs(): number;
+  /** Microseconds since 1970-01-01 UTC. */
+  wallUs(): number;
+}
+
+/** Turns of the event loop, the only way the runtime waits. */
+export interface Timers {
+  /** As soon as pending input was read. */
+  soon(run: () => void): void;
+  after(delay_ms: number, run: () => void): void;
+}
+
+/** What became of a conditional append. `unknown`: it may or may not stand; only the tail or a later append tells. */
+export type AppendResult =
+  | { readonly kind: "appended"; readonly sequence: number }
+  | { readonly kind: "conflict"; readonly lastSequence: number }
+  | { readonly kind: "full"; readonly message: string }
+  | { readonly kind: "unknown"; readonly message: string };
+
+export interface JournalMessage {
+  readonly sequence: number;
+  readonly bytes: Uint8Array;
+}
+
+/** One shard's journal: an append-only stream. Every call may reject with JournalUnavailable. */
+export interface Journal {
+  readonly shard: number;
+  /** Random 128-bit id, hex, of the stream's metadata. */
+  readonly id: string;
+  /**
+   * One try to append a sealed frame; never retried inside. It stands only if the newest record has `expectedSequence`
+   * and, unless the frame is a Takeover, no Takeover of a higher epoch stands: else `conflict` (lastSequence is a hint).
+   * So an acknowledged Takeover refuses every frame of its predecessors that is still under way.
+   */
+  append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult>;
+  /** The newest message from the stream leader; null for an empty journal. */
+  tail(): Promise<JournalMessage | null>;
+  /** One message; null when the sequence is not there. */
+  read(sequence: number): Promise<JournalMessage | null>;
+  /**
+   * Messages from `first` up to the tail read at the call, in order and gapless. Rejects with JournalDamaged when one is
+   * missing, or when `first` lies more than one beyond the tail.
+   */
+  readFrom(first: number): AsyncIterable<JournalMessage>;
+  state(): Promise<{ readonly firstSequence: number; readonly lastSequence: number; readonly bytes: number }>;
+}
+
+/** The journal cannot be reached now; nothing is known about the request. Try again. */
+export class JournalUnavailable extends Error {
+  override name = "JournalUnavailable";
+}
+
+/** A frame is damaged, missing or foreign: the shard must stop. Not retryable. */
+export class JournalDamaged extends Error {
+  override name = "JournalDamaged";
+  readonly sequence: number;
+  constructor(message: string, sequence: number) {
+    super(`${message} (sequence ${sequence})`);
+    this.sequence = sequence;
+  }
+}
+
+/** A higher epoch owns the shard: drop its state, answer NotOwner. */
+export class Deposed extends Error {
+  override name = "Deposed";
+  readonly epoch: number;
+  constructor(epoch: number) {
+    super(`deposed by epoch ${epoch}`);
+    this.epoch = epoch;
+  }
+}
+
+export interface JournalStore {
+  /** Opens the shard's journal, creating its stream (random id in the metadata) when there is none. */
+  open(shard: number): Promise<Journal>;
+}
+
+/** A disposable hint who should try to own a shard. Every call of its store may reject with JournalUnavailable. */
+export interface Lease {
+  readonly node: string;
+  readonly revision: number;
+}
+export interface LeaseStore {
+  read(shard: number): Promise<Lease | null>;
+  /** Takes or renews by revision (0: must not exist). Null when another was faster. */
+  update(shard: number, node: string, revision: number): Promise<Lease | null>;
+  release(shard: number, revision: number): Promise<void>;
+  /** Writes the node's own key: resolves when the bucket took it, which shows that leases could be renewed. */
+  heartbeat(node: string): Promise<void>;
+}
+
+/** Snapshots of a shard, kept outside the journal. Names sort by age; `publish` is atomic. */
+export interface SnapshotStore {
+  list(shard: number): Promise<readonly string[]>;
+  create(shard: number, name: string): Promise<SnapshotWriter>;
+  read(shard: number, name: string): AsyncIterable<Uint8Array>;
+  remove(shard: number, name: string): Promise<void>;
+}
+export interface SnapshotWriter {
+  write(bytes: Uint8Array): Promise<void>;
+  publish(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** What a gateway sees of the runtime: room for rows, and the way in. */
+export interface Intake {
+  /**
+   * The open block with room for `rows` more (write at block.n onward), or null when the mailbox is full: answer
+   * RESOURCE_EXHAUSTED with retryAfterMs(). Valid until the current call stack ends. rows <= BLOCK_ROWS.
+   */
+  open(rows: number): RowBlock | null;
+  /** Hands over rows [block.n, block.n + count) written since open(); the sink is told when all have results. */
+  submit(block: RowBlock, count: number, bytes: Uint8Array, sink: BatchSink): void;
+  retryAfterMs(): number;
+  readonly shards: number;
+}

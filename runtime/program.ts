@@ -1,0 +1,79 @@
+/**
+ * What the runtime asks of the actors, which it knows nothing about: per shard a fold over rows (ShardActors), per node
+ * scoring and deciding (Decider). Everything here is called for rows of a block and its feature matrix; nothing awaits
+ * but score().
+ */
+import type { RowBlock } from "../proto/columns.ts";
+import type { InboxRows } from "../proto/frame/rows_layout.ts";
+import type { MatrixShape } from "../proto/frame/rows_writer.ts";
+import type { ByteReader, ByteWriter } from "./kernel/bytes.ts";
+
+/** What accept() says of a row. */
+export const ACCEPTED = 0;
+/** The id is known: `repeatFrame` is the frame that holds its decision. */
+export const REPEATED = 1;
+/** No room for another event: shed. */
+export const FULL = 2;
+/** Refused: block.error says why; it is not journaled. */
+export const REFUSED = 3;
+
+export interface ShardActors {
+  /** Folds a row into its user actor and writes the user's feature columns of matrix row r. */
+  accept(block: RowBlock, r: number, matrix: Float32Array, frame: number): number;
+  /** Frame of the row that accept() called REPEATED. */
+  readonly repeatFrame: number;
+  /** Folds row r into its merchant actor, which lives in this shard, and writes its columns (payments). */
+  foldMerchant(block: RowBlock, r: number, matrix: Float32Array): void;
+  /** Answers for a row of another shard: its merchant's columns over folded rows and overlay, the row joins the overlay. */
+  pendMerchant(block: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void;
+  /** Folds an event row into its device actor in this shard. */
+  foldDevice(block: RowBlock, r: number): void;
+  pendDevice(block: RowBlock, r: number, source: number, frame: number): void;
+  /** Writes the device's columns of a payment. */
+  readDevice(block: RowBlock, r: number, matrix: Float32Array): void;
+  /** Folds one committed row of another shard. */
+  foldInbox(rows: InboxRows, i: number): void;
+  /** Rows of `source` up to `frame` leave the overlay. */
+  settle(source: number, frame: number): void;
+  /** Searches an id over all actors, a slice at a time: frame, 0 when not found, -1 when to be called again. */
+  findFrame(userHi: number, userLo: number, idHi: number, idLo: number): number;
+  scanFrame(idHi: number, idLo: number, cursor: { slot: number }): number;
+
+  beginSnapshot(): void;
+  /** True when all is written. */
+  snapshotStep(w: ByteWriter, bytesMax: number): boolean;
+  load(r: ByteReader): void;
+  /** Canonical export for comparing states: actors by key, events in order. */
+  digest(): string;
+  sizes(): { users: number; events: number; entities: number; entityEvents: number; bytes: Record<string, number> };
+}
+
+/** Versions that made a tick's decisions. */
+export interface Versions {
+  readonly model: string;
+  readonly rule_set: string;
+}
+
+/** A feature matrix on loan: row-major float32, one row a block row, and the same memory as bits. */
+export interface Matrix {
+  readonly values: Float32Array;
+  readonly bits: Uint32Array;
+}
+
+export interface Decider {
+  readonly shape: MatrixShape;
+  /** A matrix of BLOCK_ROWS rows for one tick; never null: without a model it is one that cannot be scored. */
+  acquire(): Matrix;
+  /** Gives it back; not while score() is pending. */
+  release(matrix: Matrix): void;
+  /** Writes the payment's own columns of matrix row r. */
+  paymentColumns(block: RowBlock, r: number, matrix: Float32Array): void;
+  /** Scores rows 0..n into block.score. False: past the budget or failed, decide on without (degraded: model). */
+  score(matrix: Matrix, n: number, block: RowBlock): Promise<boolean>;
+  /** Rules, policy, reasons for the payments among rows 0..n; sets outcome, rules, reasons, version. */
+  decide(block: RowBlock, n: number, matrix: Float32Array): void;
+  /** Versions in force for the tick that decide() was called for last. */
+  versions(): Versions;
+  /** Index of a pair of versions for the `version` column. */
+  versionIndex(model: string, ruleSet: string): number;
+}

@@ -1,0 +1,112 @@
+/**
+ * How a shard comes to serve: the newest snapshot that fits the journal, a Takeover that fences every earlier owner, and
+ * the fold of all frames up to it. Replay runs the same accept() as live traffic and compares the checksum of the whole
+ * feature matrix, so a state that drifted is found at once.
+ */
+import { type FrameHeader, HEADER_BYTES, KIND_ROWS } from "../proto/frame/frame_header.ts";
+import { BLOCK_ROWS, LABEL_NONE, ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT, RowBlock } from "../proto/columns.ts";
+import { matrixChecksum } from "../proto/frame/rows_layout.ts";
+import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
+import { JournalDamaged } from "./ports.ts";
+import { ACCEPTED, type Decider } from "./program.ts";
+import type { Shard } from "./shard.ts";
+import { deliver, hasDevice, isPayment } from "./stage.ts";
+
+/** Folds frames of one shard's journal into its actors. */
+export class FrameFolder {
+  readonly #shard: Shard;
+  readonly #shards: number;
+  readonly #decider: Decider;
+  readonly #features_version: string;
+  readonly #tenantIndex: (id: string) => number;
+  readonly #reader: RowsReader;
+  readonly #block = new RowBlock();
+  readonly #matrix: Float32Array;
+  readonly #bits: Uint32Array;
+  frames = 0;
+  rows = 0;
+  /** Frames whose feature matrix could be compared (the same feature registry). */
+  compared = 0;
+
+  constructor(
+    shard: Shard,
+    shards: number,
+    decider: Decider,
+    features_version: string,
+    tenantIndex: (id: string) => number,
+  ) {
+    this.#shard = shard;
+    this.#shards = shards;
+    this.#decider = decider;
+    this.#features_version = features_version;
+    this.#tenantIndex = tenantIndex;
+    this.#reader = new RowsReader(decider.shape);
+    const memory = new ArrayBuffer(BLOCK_ROWS * decider.shape.columns * 4);
+    this.#matrix = new Float32Array(memory);
+    this.#bits = new Uint32Array(memory);
+  }
+
+  /** Folds one verified frame. Throws JournalDamaged when the replayed features differ from those that were decided on. */
+  fold(header: FrameHeader, bytes: Uint8Array): void {
+    this.#shard.frameTimeUs = header.frameTimeUs;
+    if (header.kind !== KIND_ROWS) return;
+    const facts = this.#reader.read(bytes.subarray(HEADER_BYTES), this.#block, this.#matrix, this.#tenantIndex);
+    this.#shard.foldRows(this.#reader.inbox, 0, this.#reader.inbox.n);
+    const b = this.#block;
+    let checksum = 0;
+    const c = this.#decider.shape.columns;
+    for (let r = 0; r < b.n; r++) {
+      this.#row(b, r, header.frameNumber);
+      if (b.kind[r] === ROW_PAYMENT) checksum = matrixChecksum(this.#bits, r * c, r * c + c, checksum);
+    }
+    this.frames++;
+    this.rows += b.n;
+    this.#compare(facts, checksum, header.frameNumber);
+  }
+
+  #compare(facts: RowsFacts, checksum: number, frame: number): void {
+    if (facts.features_version !== this.#features_version) return;
+    this.compared++;
+    if (facts.matrix_checksum === checksum) return;
+    throw new JournalDamaged("the replayed features differ from those that were decided on", frame);
+  }
+
+  #row(b: RowBlock, r: number, frame: number): void {
+    const { actors, id } = this.#shard;
+    const m = this.#matrix;
+    const code = actors.accept(b, r, m, frame);
+    if (code !== ACCEPTED) throw new JournalDamaged(`row ${r} was accepted live and is ${code} in replay`, frame);
+    const kind = b.kind[r];
+    if (kind === ROW_PAYMENT) this.#decider.paymentColumns(b, r, m);
+    const merchantHere = b.merchant.hi[r] % this.#shards === id;
+    if (merchantHere && (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE))) {
+      actors.foldMerchant(b, r, m);
+    }
+    const deviceHere = b.device.hi[r] % this.#shards === id;
+    if (deviceHere && kind === ROW_PAYMENT) actors.readDevice(b, r, m);
+    else if (deviceHere && kind === ROW_EVENT && hasDevice(b, r)) actors.foldDevice(b, r);
+  }
+}
+
+/**
+ * Reads committed frames of `source` that `targets` have not folded yet and queues their rows: what the exchange would
+ * have told them had the process not ended. Frames a target has folded already are skipped by its watermark.
+ */
+export async function refillInboxes(
+  source: Shard,
+  shards: readonly Shard[],
+  decider: Decider,
+  tenantIndex: (id: string) => number,
+): Promise<void> {
+  const others = shards.filter((s) => s !== source);
+  const from = Math.min(...others.map((s) => s.watermarks[source.id]));
+  const reader = new RowsReader(decider.shape);
+  const block = new RowBlock();
+  for await (const message of source.journal.readFrom(from + 1)) {
+    const kind = new DataView(message.bytes.buffer, message.bytes.byteOffset).getUint16(6, true);
+    if (kind !== KIND_ROWS) continue;
+    reader.read(message.bytes.subarray(HEADER_BYTES), block, null, tenantIndex);
+    const rows = Uint16Array.from({ length: block.n }, (_, i) => i);
+    deliver(block, rows, block.n, source, shards, message.sequence);
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * Repeats: a payment whose id is known is answered with the decision that stands in the journal, once its frame is
+ * acknowledged; with any other known field different it is ALREADY_EXISTS. Cold path: reads and decodes one frame.
+ */
+import { HEADER_BYTES, readHeader } from "../proto/frame/frame_header.ts";
+import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import { FLAG_LATE, FLAG_REPEATED, FLAG_TEST_CARD, type KeyColumn, REASON_SLOTS, RowBlock } from "../proto/columns.ts";
+import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
+import type { Decider } from "./program.ts";
+import type { Shard } from "./shard.ts";
+import { isPayment } from "./stage.ts";
+import type { Repeat } from "./tick.ts";
+
+/** Field numbers of Payment, for the error of a repeat with other content. */
+const FIELDS: readonly [number, (a: RowBlock, i: number, b: RowBlock, j: number) => boolean][] = [
+  [3, (a, i, b, j) => same(a.merchant, i, b.merchant, j)],
+  [4, (a, i, b, j) => a.amountMinor[i] === b.amountMinor[j]],
+  [5, (a, i, b, j) => a.currency[i] === b.currency[j]],
+  [6, (a, i, b, j) => a.eventTimeUs[i] === b.eventTimeUs[j]],
+  [7, (a, i, b, j) => same(a.card, i, b.card, j)],
+  [8, (a, i, b, j) => same(a.device, i, b.device, j)],
+  [9, (a, i, b, j) => same(a.ip, i, b.ip, j)],
+  [10, (a, i, b, j) => a.country[i] === b.country[j]],
+  [11, (a, i, b, j) => a.latitudeE6[i] === b.latitudeE6[j] && a.longitudeE6[i] === b.longitudeE6[j]],
+  [12, (a, i, b, j) => a.channel[i] === b.channel[j]],
+  [13, (a, i, b, j) => a.category[i] === b.category[j]],
+  [14, (a, i, b, j) => same(a.payee, i, b.payee, j)],
+  [15, (a, i, b, j) => a.code[i] === b.code[j]],
+  [16, (a, i, b, j) => same(a.attributesHash, i, b.attributesHash, j)],
+];
+
+function same(a: KeyColumn, i: number, b: KeyColumn, j: number): boolean {
+  return a.hi[i] === b.hi[j] && a.lo[i] === b.lo[j];
+}
+
+/** A stored row and where it stands; valid during the call that hands it over. */
+export interface FoundRow {
+  readonly block: RowBlock;
+  readonly row: number;
+  readonly facts: RowsFacts;
+  readonly shard: Shard;
+  readonly epoch: number;
+  readonly frame: number;
+}
+
+export class Repeats {
+  readonly #shards: readonly Shard[];
+  readonly #decider: Decider;
+  readonly #reader: RowsReader;
+  readonly #tenantIndex: (id: string) => number;
+  readonly #frame = new RowBlock();
+  #facts: RowsFacts | null = null;
+  /** Repeats answered so far. */
+  answered = 0;
+
+  constructor(shards: readonly Shard[], decider: Decider, tenantIndex: (id: string) => number) {
+    this.#shards = shards;
+    this.#decider = decider;
+    this.#reader = new RowsReader(decider.shape);
+    this.#tenantIndex = tenantIndex;
+  }
+
+  /** Writes the stored decision into the repeated row, or the error. Rejects when the frame cannot be read now. */
+  async resolve(b: RowBlock, repeat: Repeat): Promise<void> {
+    const bytes = await this.#shards[repeat.shard].readFrame(repeat.frame);
+    const r = repeat.row;
+    this.answered++;
+    if (!isPayment(b.kind[r])) return;
+    const version = this.#decode(bytes);
+    const j = this.#find(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r]);
+    if (j < 0) throw new Error(`frame ${repeat.frame} of shard ${repeat.shard} does not hold the repeated id`);
+    if (this.#frame.kind[j] !== b.kind[r]) {
+      b.error[r] = ErrorCode.ALREADY_EXISTS;
+      b.errorField[r] = 1;
+      return;
+    }
+    for (const [field, equal] of FIELDS) {
+      if (equal(this.#frame, j, b, r)) continue;
+      b.error[r] = ErrorCode.ALREADY_EXISTS;
+      b.errorField[r] = field;
+      return;
+    }
+    copyDecision(this.#frame, j, b, r, version);
+  }
+
+  /**
+   * Hands the stored row of (user, id) to `use`; false when there is none. Without a user all actors of all
+   * shards are searched, a slice at a time; `pause` lets other work in between.
+   */
+  async find(
+    userHi: number,
+    userLo: number,
+    idHi: number,
+    idLo: number,
+    pause: () => Promise<void>,
+    use: (found: FoundRow) => void,
+  ): Promise<boolean> {
+    const known = (userHi | userLo) !== 0;
+    const shards = known ? [this.#shards[userHi % this.#shards.length]] : this.#shards;
+    for (const s of shards) {
+      const frame = known ? s.actors.findFrame(userHi, userLo, idHi, idLo) : await this.#scan(s, idHi, idLo, pause);
+      if (frame === 0) continue;
+      const bytes = await s.readFrame(frame);
+      const version = this.#decode(bytes);
+      const j = this.#find(userHi, userLo, idHi, idLo);
+      if (j < 0) continue;
+      this.#frame.version[j] = version;
+      this.#frame.flags[j] |= FLAG_REPEATED;
+      const { epoch } = readHeader(bytes);
+      use({ block: this.#frame, row: j, facts: this.#facts as RowsFacts, shard: s, epoch, frame });
+      return true;
+    }
+    return false;
+  }
+
+  async #scan(s: Shard, idHi: number, idLo: number, pause: () => Promise<void>): Promise<number> {
+    const cursor = { slot: 0 };
+    for (;;) {
+      const frame = s.actors.scanFrame(idHi, idLo, cursor);
+      if (frame >= 0) return frame;
+      await pause();
+    }
+  }
+
+  /** Decodes a frame into #frame and returns the index of its versions. */
+  #decode(bytes: Uint8Array): number {
+    const facts = this.#reader.read(bytes.subarray(HEADER_BYTES), this.#frame, null, this.#tenantIndex);
+    this.#facts = facts;
+    return this.#decider.versionIndex(facts.model_version, facts.rule_set_version);
+  }
+
+  #find(userHi: number, userLo: number, idHi: number, idLo: number): number {
+    const f = this.#frame;
+    for (let j = 0; j < f.n; j++) {
+      if (f.id.lo[j] !== idLo || f.id.hi[j] !== idHi || !isPayment(f.kind[j])) continue;
+      if ((userHi | userLo) === 0 || (f.user.hi[j] === userHi && f.user.lo[j] === userLo)) return j;
+    }
+    return -1;
+  }
+}
+
+function copyDecision(from: RowBlock, j: number, to: RowBlock, r: number, version: number): void {
+  to.score[r] = from.score[j];
+  to.outcome[r] = from.outcome[j];
+  to.degraded[r] = from.degraded[j];
+  to.flags[r] = (from.flags[j] & (FLAG_LATE | FLAG_TEST_CARD)) | FLAG_REPEATED;
+  to.rules.hi[r] = from.rules.hi[j];
+  to.rules.lo[r] = from.rules.lo[j];
+  for (let k = 0; k < REASON_SLOTS; k++) {
+    to.reasonFeature[r * REASON_SLOTS + k] = from.reasonFeature[j * REASON_SLOTS + k];
+    to.reasonWeight[r * REASON_SLOTS + k] = from.reasonWeight[j * REASON_SLOTS + k];
+  }
+  to.version[r] = version;
+}

@@ -1,0 +1,129 @@
+/**
+ * The first half of a tick, without a wait in it: inbox rows are folded, each row meets its user actor, then its entity
+ * actors (here or, through the overlay, in another shard), and frame numbers are given out.
+ */
+import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import { LABEL_NONE, LABEL_REVERSAL, REASON_SLOTS, ROW_EVENT, ROW_HISTORY, ROW_OUTCOME, ROW_PAYMENT, type RowBlock } from "../proto/columns.ts";
+import { INBOX_DEVICE_EVENT, INBOX_MERCHANT_LABEL, INBOX_MERCHANT_PAYMENT, INBOX_MERCHANT_REVERSAL } from "../proto/frame/rows_layout.ts";
+import { ACCEPTED, type Decider, FULL, REFUSED, REPEATED } from "./program.ts";
+import type { Shard } from "./shard.ts";
+import type { Tick } from "./tick.ts";
+
+/** Rows of other shards folded in one frame. */
+export const INBOX_ROWS_MAX = 2048;
+
+/** Payments and payments of the past: what windows are made of. */
+export function isPayment(kind: number): boolean {
+  return kind === ROW_PAYMENT || kind === ROW_HISTORY;
+}
+
+export function hasDevice(b: RowBlock, r: number): boolean {
+  return (b.device.hi[r] | b.device.lo[r]) !== 0;
+}
+
+/** A row that is not decided has no score, no outcome and no reasons, whatever its place in the block held before. */
+function blank(b: RowBlock, r: number): void {
+  b.score[r] = Number.NaN;
+  b.outcome[r] = 0;
+  b.rules.hi[r] = 0;
+  b.rules.lo[r] = 0;
+  b.reasonFeature.fill(0, r * REASON_SLOTS, (r + 1) * REASON_SLOTS);
+}
+
+/** Runs the stage for all rows of the tick's block. Rows with an error or a repeat go into no frame. */
+export function stage(tick: Tick, shards: readonly Shard[], decider: Decider): void {
+  for (const s of shards) if (s.serving) s.foldInbox(tick.inbox[s.id], INBOX_ROWS_MAX);
+  const b = tick.block;
+  for (let r = 0; r < b.n; r++) {
+    if (b.error[r] !== 0) continue;
+    stageRow(tick, shards, decider, b, r);
+  }
+  for (const s of shards) {
+    if (tick.counts[s.id] > 0 || tick.inbox[s.id].n > 0) {
+      tick.frames[s.id] = s.assignFrame();
+      tick.framesOpen++;
+    }
+  }
+}
+
+function stageRow(tick: Tick, shards: readonly Shard[], decider: Decider, b: RowBlock, r: number): void {
+  const s = shards[b.shard[r]];
+  if (!s.serving) {
+    b.error[r] = ErrorCode.UNAVAILABLE;
+    return;
+  }
+  const frame = s.nextFrame;
+  const m = tick.matrix.values;
+  const code = s.actors.accept(b, r, m, frame);
+  if (code === ACCEPTED) {
+    tick.rows[s.id][tick.counts[s.id]++] = r;
+    tick.remoteMerchant[r] = 0;
+    tick.remoteDevice[r] = 0;
+    const kind = b.kind[r];
+    if (kind === ROW_PAYMENT) {
+      tick.payments++;
+      decider.paymentColumns(b, r, m);
+    } else blank(b, r);
+    if (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE)) merchant(tick, shards, s, r, frame);
+    if (kind === ROW_PAYMENT || (kind === ROW_EVENT && hasDevice(b, r))) device(tick, shards, s, r, frame);
+  } else if (code === REPEATED) tick.repeats.push({ row: r, shard: s.id, frame: s.actors.repeatFrame });
+  else if (code === FULL) b.error[r] = ErrorCode.RESOURCE_EXHAUSTED;
+  else if (code !== REFUSED) throw new Error(`accept() answered ${code}`);
+}
+
+function merchant(tick: Tick, shards: readonly Shard[], own: Shard, r: number, frame: number): void {
+  const b = tick.block;
+  const target = shards[b.merchant.hi[r] % shards.length];
+  if (target === own) own.actors.foldMerchant(b, r, tick.matrix.values);
+  else if (isPayment(b.kind[r])) {
+    target.actors.pendMerchant(b, r, tick.matrix.values, own.id, frame);
+    tick.remoteMerchant[r] = 1;
+  }
+}
+
+function device(tick: Tick, shards: readonly Shard[], own: Shard, r: number, frame: number): void {
+  const b = tick.block;
+  const target = shards[b.device.hi[r] % shards.length];
+  if (b.kind[r] === ROW_PAYMENT) {
+    target.actors.readDevice(b, r, tick.matrix.values);
+    tick.remoteDevice[r] = target === own ? 0 : 1;
+  } else if (target === own) own.actors.foldDevice(b, r);
+  else target.actors.pendDevice(b, r, own.id, frame);
+}
+
+/** Hands the committed rows of a frame that concern entities of other shards to those shards' inbox queues. */
+export function deliver(b: RowBlock, rows: Uint16Array, n: number, own: Shard, shards: readonly Shard[], frame: number): void {
+  if (shards.length === 1) return;
+  for (let i = 0; i < n; i++) {
+    const r = rows[i];
+    const kind = b.kind[r];
+    if (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE)) {
+      const target = shards[b.merchant.hi[r] % shards.length];
+      if (target !== own) enqueueMerchant(b, r, own.id, target, frame);
+    }
+    if (kind === ROW_EVENT && hasDevice(b, r)) {
+      const target = shards[b.device.hi[r] % shards.length];
+      if (target !== own) {
+        const j = target.enqueue(own.id, frame, INBOX_DEVICE_EVENT, b.device.hi[r], b.device.lo[r]);
+        fill(target, j, b, r, b.eventTimeUs[r], 0);
+      }
+    }
+  }
+}
+
+function enqueueMerchant(b: RowBlock, r: number, source: number, target: Shard, frame: number): void {
+  const payment = isPayment(b.kind[r]);
+  const reversal = b.labelAction[r] === LABEL_REVERSAL;
+  const kind = payment ? INBOX_MERCHANT_PAYMENT : reversal ? INBOX_MERCHANT_REVERSAL : INBOX_MERCHANT_LABEL;
+  const j = target.enqueue(source, frame, kind, b.merchant.hi[r], b.merchant.lo[r]);
+  fill(target, j, b, r, payment ? b.eventTimeUs[r] : b.paymentTimeUs[r], payment ? 0 : b.labelAction[r]);
+}
+
+function fill(target: Shard, j: number, b: RowBlock, r: number, timeUs: number, flag: number): void {
+  const q = target.inboxQueue;
+  q.userHi[j] = b.user.hi[r];
+  q.userLo[j] = b.user.lo[r];
+  q.timeUs[j] = timeUs;
+  q.amount[j] = b.amountBase[r];
+  q.flag[j] = flag;
+}

@@ -1,0 +1,15 @@
+/** The contract suites on the simulated adapters; runtime/nats runs the same ones on a real server. */
+import { journalContract } from "./journal_contract.ts";
+import { leaseContract } from "./lease_contract.ts";
+import { SimJournalStore } from "./sim_journal.ts";
+import { SimLeaseStore } from "./sim_lease.ts";
+
+journalContract("simulated journal", async () => {
+  const store = new SimJournalStore();
+  return { store, other: new SimJournalStore(null, store.streams), close: async () => {} };
+});
+
+leaseContract("simulated lease", async () => {
+  const store = new SimLeaseStore();
+  return { store, other: store, wipe: async () => store.wipe(), close: async () => {} };
+});

@@ -1,0 +1,182 @@
+/**
+ * The simulated journal: records in memory, and faults between them and their users. Without a world every call is
+ * answered at once; with one, requests and answers travel, get lost, come late or meet a change of leader, as its seed
+ * says.
+ */
+import { epochOf, KIND_TAKEOVER, kindOf } from "../../proto/frame/frame_header.ts";
+import {
+  type AppendResult,
+  type Journal,
+  JournalDamaged,
+  type JournalMessage,
+  type JournalStore,
+  JournalUnavailable,
+} from "../ports.ts";
+import { type SimWorld, seeded } from "./sim_world.ts";
+
+/** Probabilities in [0, 1] for each request. */
+export interface JournalFaults {
+  /** The append never arrives. */
+  lost_request: number;
+  /** The append is carried out, its answer is lost. */
+  lost_ack: number;
+  /** The append is given up by its sender and carried out later. */
+  late_request: number;
+  /** A leader change: the append is refused though its conditions hold. */
+  spurious_conflict: number;
+  /** Reads and tails fail. */
+  unavailable: number;
+}
+
+export const NO_FAULTS: JournalFaults = {
+  lost_request: 0,
+  lost_ack: 0,
+  late_request: 0,
+  spurious_conflict: 0,
+  unavailable: 0,
+};
+
+const TIMEOUT_MS = 50;
+
+/** The records of one shard, shared by all who opened it. */
+class SimStream {
+  readonly id: string;
+  readonly records: Uint8Array[] = [];
+  bytes = 0;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  append(frame: Uint8Array, expected: number, maxBytes: number): AppendResult {
+    const last = this.records.length;
+    const conflict: AppendResult = { kind: "conflict", lastSequence: last };
+    if (last !== expected) return conflict;
+    if (kindOf(frame) !== KIND_TAKEOVER && (last === 0 || epochOf(this.records[last - 1]) > epochOf(frame))) {
+      return conflict;
+    }
+    if (this.bytes + frame.length > maxBytes) return { kind: "full", message: "simulated byte limit" };
+    this.records.push(frame.slice());
+    this.bytes += frame.length;
+    return { kind: "appended", sequence: last + 1 };
+  }
+}
+
+class SimJournal implements Journal {
+  readonly shard: number;
+  readonly id: string;
+  readonly #stream: SimStream;
+  readonly #store: SimJournalStore;
+
+  constructor(shard: number, stream: SimStream, store: SimJournalStore) {
+    this.shard = shard;
+    this.id = stream.id;
+    this.#stream = stream;
+    this.#store = store;
+  }
+
+  append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult> {
+    const { world, faults } = this.#store;
+    const apply = (): AppendResult => this.#stream.append(bytes, expectedSequence, this.#store.max_bytes);
+    if (this.#store.down) return Promise.resolve({ kind: "unknown", message: "simulated outage" });
+    if (world === null) return Promise.resolve(apply());
+    const timeout: AppendResult = { kind: "unknown", message: "simulated timeout" };
+    return new Promise((resolve) => {
+      if (world.chance(faults.lost_request)) return world.after(TIMEOUT_MS, () => resolve(timeout));
+      if (world.chance(faults.late_request)) {
+        world.after(TIMEOUT_MS, () => resolve(timeout));
+        return world.after(TIMEOUT_MS + world.between(0, 100), apply);
+      }
+      world.after(world.between(0.1, 2), () => {
+        if (this.#store.down) return world.after(TIMEOUT_MS, () => resolve(timeout));
+        const refused = world.chance(faults.spurious_conflict);
+        const result: AppendResult = refused
+          ? { kind: "conflict", lastSequence: this.#stream.records.length }
+          : apply();
+        if (world.chance(faults.lost_ack)) return world.after(TIMEOUT_MS, () => resolve(timeout));
+        world.after(world.between(0.1, 2), () => resolve(result));
+      });
+    });
+  }
+
+  async tail(): Promise<JournalMessage | null> {
+    await this.#travel();
+    const last = this.#stream.records.length;
+    const message = last === 0 ? null : this.#message(last);
+    await this.#travel();
+    return message;
+  }
+
+  async read(sequence: number): Promise<JournalMessage | null> {
+    await this.#travel();
+    return sequence >= 1 && sequence <= this.#stream.records.length ? this.#message(sequence) : null;
+  }
+
+  async *readFrom(first: number): AsyncIterable<JournalMessage> {
+    await this.#travel();
+    const last = this.#stream.records.length;
+    if (first > last + 1) throw new JournalDamaged("records are gone from the tail", last);
+    for (let sequence = first; sequence <= last; sequence++) {
+      if (this.#store.down) throw new JournalUnavailable("simulated outage");
+      yield this.#message(sequence);
+    }
+  }
+
+  async state(): Promise<{ firstSequence: number; lastSequence: number; bytes: number }> {
+    await this.#travel();
+    const { records, bytes } = this.#stream;
+    return { firstSequence: records.length === 0 ? 0 : 1, lastSequence: records.length, bytes };
+  }
+
+  #message(sequence: number): JournalMessage {
+    return { sequence, bytes: this.#stream.records[sequence - 1].slice() };
+  }
+
+  async #travel(): Promise<void> {
+    const { world, faults, down } = this.#store;
+    if (down) throw new JournalUnavailable("simulated outage");
+    if (world === null) return;
+    await world.sleep(world.between(0.1, 2));
+    if (this.#store.down || world.chance(faults.unavailable)) throw new JournalUnavailable("simulated fault");
+  }
+}
+
+/** Streams outlive the store: pass another store's `streams` to model a second node, or a restart. */
+export class SimJournalStore implements JournalStore {
+  readonly world: SimWorld | null;
+  faults: JournalFaults = { ...NO_FAULTS };
+  max_bytes = Number.POSITIVE_INFINITY;
+  /** An outage: nothing is answered. */
+  down = false;
+  readonly streams: Map<number, SimStream>;
+
+  constructor(world: SimWorld | null = null, streams: Map<number, SimStream> = new Map()) {
+    this.world = world;
+    this.streams = streams;
+  }
+
+  open(shard: number): Promise<Journal> {
+    if (this.down) return Promise.reject(new JournalUnavailable("simulated outage"));
+    let stream = this.streams.get(shard);
+    if (stream === undefined) {
+      const random = this.world?.random ?? seeded(shard + 1);
+      const digit = (): string => Math.floor(random() * 16).toString(16);
+      stream = new SimStream(Array.from({ length: 32 }, digit).join(""));
+      this.streams.set(shard, stream);
+    }
+    return Promise.resolve(new SimJournal(shard, stream, this));
+  }
+
+  /** The raw records, to look at or to damage in place. */
+  records(shard: number): Uint8Array[] {
+    const stream = this.streams.get(shard);
+    if (stream === undefined) throw new Error(`no simulated journal ${shard}`);
+    return stream.records;
+  }
+
+  /** A leader that lost acknowledged records: the newest `count` are gone. */
+  loseTail(shard: number, count: number): void {
+    const records = this.records(shard);
+    records.length = Math.max(0, records.length - count);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * One tick: a block taken from the mailbox on its way through actors, inference, rules and journal. It owns the feature
+ * matrix and the lists that tell which row went where. Ticks are pooled.
+ */
+import { BLOCK_ROWS, RowBlock } from "../proto/columns.ts";
+import { InboxRows } from "../proto/frame/rows_layout.ts";
+import type { Matrix } from "./program.ts";
+
+/** A row whose decision stands in an earlier frame. */
+export interface Repeat {
+  row: number;
+  shard: number;
+  frame: number;
+}
+
+export class Tick {
+  block: RowBlock = EMPTY_BLOCK;
+  /** On loan from start to the last acknowledgement. */
+  matrix: Matrix;
+  /** Rows of each shard's frame, ascending; `counts` says how many. */
+  readonly rows: Uint16Array[];
+  readonly counts: Uint32Array;
+  /** Frame number of each shard in this tick, 0 for none. */
+  readonly frames: Float64Array;
+  /** Bytes of each shard's frame. */
+  readonly bytes: Uint32Array;
+  readonly inbox: InboxRows[];
+  /** 1: the columns came from another shard. */
+  readonly remoteMerchant = new Uint8Array(BLOCK_ROWS);
+  readonly remoteDevice = new Uint8Array(BLOCK_ROWS);
+  repeats: Repeat[] = [];
+  payments = 0;
+  /** Frames not yet committed, batches not yet answered. */
+  framesOpen = 0;
+  batchesOpen = 0;
+  /** Block and buffers went back to their pools. */
+  released = false;
+  takenUs = 0;
+  sentUs = 0;
+
+  constructor(shards: number, matrix: Matrix) {
+    this.matrix = matrix;
+    this.rows = Array.from({ length: shards }, () => new Uint16Array(BLOCK_ROWS));
+    this.counts = new Uint32Array(shards);
+    this.frames = new Float64Array(shards);
+    this.bytes = new Uint32Array(shards);
+    this.inbox = Array.from({ length: shards }, () => new InboxRows());
+  }
+
+  start(block: RowBlock, matrix: Matrix, nowUs: number): void {
+    this.matrix = matrix;
+    this.block = block;
+    this.released = false;
+    this.counts.fill(0);
+    this.frames.fill(0);
+    for (const i of this.inbox) i.n = 0;
+    this.repeats = [];
+    this.payments = 0;
+    this.framesOpen = 0;
+    this.batchesOpen = block.batchCount;
+    this.takenUs = nowUs;
+  }
+}
+
+/** Stands where a tick has no mailbox rows (an inbox alone). */
+export const EMPTY_BLOCK = new RowBlock();

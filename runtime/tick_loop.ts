@@ -1,0 +1,312 @@
+/**
+ * The one tick loop of a node: takes blocks from the mailbox, runs at most two ticks at once, forms their frames in
+ * order and opens the output gate when the journal has acknowledged them. A tick waits for inference and the journal,
+ * for nothing else.
+ */
+import { HEADER_BYTES } from "../proto/frame/frame_header.ts";
+import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import { DEGRADED_MODEL, ROW_PAYMENT, type RowBlock } from "../proto/columns.ts";
+import { matrixChecksum } from "../proto/frame/rows_layout.ts";
+import { RowsWriter, type Sealer } from "../proto/frame/rows_writer.ts";
+import type { Mailbox } from "./mailbox.ts";
+import type { Clock, Timers } from "./ports.ts";
+import type { Decider } from "./program.ts";
+import type { Repeats } from "./repeats.ts";
+import type { Shard } from "./shard.ts";
+import { deliver, stage } from "./stage.ts";
+import type { TickObserver } from "./observer.ts";
+import { EMPTY_BLOCK, Tick } from "./tick.ts";
+import { BLOCK_ROWS } from "../proto/columns.ts";
+
+interface LineEntry {
+  readonly tick: Tick;
+  ready: boolean;
+  ok: boolean;
+}
+
+/** Ticks under way at once. */
+const TICKS_MAX = 2;
+/** Idle time after which inbox rows make a frame of their own, microseconds. */
+const INBOX_IDLE_US = 50_000;
+/** Longest pause between two ticks under load, microseconds: batches grow with the age, not with a fixed size. */
+const TICK_AGE_US_MAX = 4000;
+/** Rows a second from which the longest pause is used. */
+const TICK_AGE_RATE = 40_000;
+
+export interface TickLoopOptions {
+  readonly shards: readonly Shard[];
+  readonly mailbox: Mailbox;
+  readonly decider: Decider;
+  readonly repeats: Repeats;
+  /** One for each shard. */
+  readonly sealers: readonly Sealer[];
+  readonly observer: TickObserver;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Shortest pause between two ticks, microseconds: keeps appends under half of the measured fsync rate. */
+  readonly tick_age_us_min: number;
+  readonly features_version: string;
+  readonly rates_version: string;
+  /** Told of errors that stop a shard. */
+  readonly onShardStopped: (shard: Shard, error: Error) => void;
+}
+
+export class TickLoop {
+  readonly #o: TickLoopOptions;
+  readonly #writers: RowsWriter[];
+  readonly #pool: Tick[] = [];
+  /** Ticks in order whose frames are not formed yet. */
+  readonly #line: LineEntry[] = [];
+  /** Ticks whose frame of a shard is not committed yet, by shard, in order. */
+  readonly #sent: Tick[][];
+  #underWay = 0;
+  #lastUs = 0;
+  #scheduled = false;
+  #rate = 0;
+  #rateRows = 0;
+  #rateUs = 0;
+  /** Called between ticks with nothing half done: the snapshotter's place. */
+  onPause: () => void = () => {};
+
+  constructor(o: TickLoopOptions) {
+    this.#o = o;
+    this.#writers = o.sealers.map((sealer) => new RowsWriter(o.decider.shape, sealer, BLOCK_ROWS));
+    this.#sent = o.shards.map(() => []);
+    o.mailbox.onRows = () => this.#soon();
+  }
+
+  get idle(): boolean {
+    return this.#underWay === 0 && !this.#o.mailbox.waiting;
+  }
+
+  #soon(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#o.timers.soon(this.#pump);
+  }
+
+  /** Age that the oldest row must have before a tick starts; 0 when traffic is low. */
+  #ageUs(): number {
+    const load = Math.min(1, this.#rate / TICK_AGE_RATE);
+    return Math.max(this.#o.tick_age_us_min, TICK_AGE_US_MAX * load);
+  }
+
+  readonly #pump = (): void => {
+    this.#scheduled = false;
+    this.onPause();
+    if (this.#underWay >= TICKS_MAX) return;
+    const { mailbox, clock } = this.#o;
+    const now = clock.monotonicUs();
+    if (!mailbox.waiting) {
+      if (this.#inboxDue(now)) this.#run(EMPTY_BLOCK, now);
+      return;
+    }
+    const wait = this.#lastUs + this.#ageUs() - now;
+    if (wait > 300 && !mailbox.ripe) {
+      this.#scheduled = true;
+      this.#o.timers.after(Math.max(1, Math.round(wait / 1000)), this.#pump);
+      return;
+    }
+    this.#run(mailbox.take() as RowBlock, now);
+    if (mailbox.waiting) this.#soon();
+  };
+
+  #inboxDue(now: number): boolean {
+    if (!this.#o.shards.some((s) => s.inboxWaiting > 0)) return false;
+    if (now - this.#lastUs >= INBOX_IDLE_US) return true;
+    this.#scheduled = true;
+    this.#o.timers.after(Math.ceil((INBOX_IDLE_US - (now - this.#lastUs)) / 1000), this.#pump);
+    return false;
+  }
+
+  #run(block: RowBlock, now: number): void {
+    const { shards, decider } = this.#o;
+    const matrix = decider.acquire();
+    const tick = this.#pool.pop() ?? new Tick(shards.length, matrix);
+    tick.start(block, matrix, now);
+    this.#underWay++;
+    this.#lastUs = now;
+    this.#meter(block.n, now);
+    block.stagesUs[0] = block.n > 0 ? Math.max(0, now - block.openedUs) : 0;
+    stage(tick, shards, decider);
+    const staged = this.#o.clock.monotonicUs();
+    block.stagesUs[1] = staged - now;
+    this.#o.observer.staged(block.n, staged - now, block.stagesUs[0]);
+    const entry: LineEntry = { tick, ready: tick.payments === 0, ok: true };
+    this.#line.push(entry);
+    if (entry.ready) return this.#advance();
+    decider.score(tick.matrix, block.n, block).then(
+      (ok) => {
+        entry.ok = ok;
+        entry.ready = true;
+        block.stagesUs[2] = this.#o.clock.monotonicUs() - staged;
+        this.#advance();
+      },
+      (e) => this.#fail(e as Error),
+    );
+  }
+
+  #meter(rows: number, now: number): void {
+    this.#rateRows += rows;
+    const span = now - this.#rateUs;
+    if (span < 100_000) return;
+    this.#rate = 0.5 * this.#rate + 0.5 * (this.#rateRows / (span / 1e6));
+    if (this.#rate > 0) this.#o.mailbox.drainRate = this.#rate;
+    this.#rateRows = 0;
+    this.#rateUs = now;
+  }
+
+  #advance(): void {
+    while (this.#line.length > 0 && this.#line[0].ready) {
+      const entry = this.#line.shift() as LineEntry;
+      this.#finish(entry.tick, entry.ok);
+    }
+  }
+
+  /** The second half: decisions, frames, and the rows that wait for no frame. */
+  #finish(tick: Tick, ok: boolean): void {
+    const { clock, decider, shards } = this.#o;
+    const b = tick.block;
+    const from = clock.monotonicUs();
+    if (!ok) {
+      for (let r = 0; r < b.n; r++) if (b.kind[r] === ROW_PAYMENT) b.degraded[r] |= DEGRADED_MODEL;
+    }
+    if (tick.payments > 0) decider.decide(b, b.n, tick.matrix.values);
+    const decided = clock.monotonicUs();
+    b.stagesUs[3] = decided - from;
+    tick.sentUs = decided;
+    for (const s of shards) if (tick.frames[s.id] > 0) this.#form(tick, s);
+    this.#o.observer.decided(b, b.stagesUs[2], decided - from, clock.monotonicUs() - decided);
+    this.#answerErrors(tick);
+    if (tick.repeats.length > 0) this.#answerRepeats(tick);
+    if (tick.framesOpen === 0) this.#landed(tick);
+    this.#release(tick);
+  }
+
+  #form(tick: Tick, s: Shard): void {
+    const { decider, clock } = this.#o;
+    const n = tick.counts[s.id];
+    const rows = tick.rows[s.id];
+    const c = decider.shape.columns;
+    let checksum = 0;
+    for (let i = 0; i < n; i++) {
+      if (tick.block.kind[rows[i]] === ROW_PAYMENT) {
+        checksum = matrixChecksum(tick.matrix.bits, rows[i] * c, rows[i] * c + c, checksum);
+      }
+    }
+    const versions = decider.versions();
+    const writer = this.#writers[s.id];
+    writer.remoteMerchant = tick.remoteMerchant;
+    writer.remoteDevice = tick.remoteDevice;
+    const number = tick.frames[s.id];
+    const bytes = writer.write(
+      tick.block,
+      rows,
+      n,
+      tick.matrix.values,
+      tick.matrix.bits,
+      checksum,
+      {
+        model_version: versions.model,
+        rule_set_version: versions.rule_set,
+        rates_version: this.#o.rates_version,
+        features_version: this.#o.features_version,
+      },
+      tick.inbox[s.id],
+      { shard: s.id, epoch: s.epoch, frame: number },
+      HEADER_BYTES,
+    );
+    tick.bytes[s.id] = bytes.length;
+    this.#sent[s.id].push(tick);
+    s.send(bytes, number, n, clock);
+  }
+
+  /** The output gate: frame `number` of a shard is acknowledged, its rows' answers go out. */
+  committed(s: Shard, number: number): void {
+    const tick = this.#sent[s.id].shift();
+    // A Release at the end of a planned stop is a frame of no tick.
+    if (tick === undefined) return s.committed(number);
+    if (tick.frames[s.id] !== number) throw new Error(`frame ${number} committed, ${tick.frames[s.id]} expected`);
+    const now = this.#o.clock.monotonicUs();
+    const b = tick.block;
+    b.stagesUs[4] = now - tick.sentUs;
+    const n = tick.counts[s.id];
+    const age = b.n > 0 ? now - b.openedUs : 0;
+    this.#o.observer.acknowledged(b, tick.rows[s.id], n, tick.matrix.values, tick.bytes[s.id], now - tick.sentUs, age);
+    s.committed(number);
+    deliver(b, tick.rows[s.id], tick.counts[s.id], s, this.#o.shards, number);
+    this.#answer(tick, tick.rows[s.id], tick.counts[s.id]);
+    if (--tick.framesOpen === 0) this.#landed(tick);
+    this.#release(tick);
+  }
+
+  /** A shard stopped: rows of its frames in flight are unknown, never failed. */
+  shardStopped(s: Shard, error: Error): void {
+    s.stop(error);
+    this.#o.onShardStopped(s, error);
+    for (const tick of this.#sent[s.id].splice(0)) {
+      for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;
+      this.#answer(tick, tick.rows[s.id], tick.counts[s.id]);
+      if (--tick.framesOpen === 0) this.#landed(tick);
+      this.#release(tick);
+    }
+  }
+
+  #answer(tick: Tick, rows: Uint16Array, n: number): void {
+    const b = tick.block;
+    for (let i = 0; i < n; i++) this.#answerRow(tick, b, rows[i]);
+  }
+
+  #answerRow(tick: Tick, b: RowBlock, r: number): void {
+    const batch = b.batches[b.batch[r]];
+    if (--batch.pending > 0) return;
+    tick.batchesOpen--;
+    const sink = batch.sink;
+    batch.sink = null;
+    if (sink !== null) sink.done(b, batch.start, batch.count);
+  }
+
+  #answerErrors(tick: Tick): void {
+    const b = tick.block;
+    for (let r = 0; r < b.n; r++) if (b.error[r] !== 0) this.#answerRow(tick, b, r);
+  }
+
+  #answerRepeats(tick: Tick): void {
+    const b = tick.block;
+    for (const repeat of tick.repeats) {
+      this.#o.repeats.resolve(b, repeat).then(
+        () => this.#answerRepeat(tick, b, repeat.row),
+        () => {
+          b.error[repeat.row] = ErrorCode.UNAVAILABLE;
+          this.#answerRepeat(tick, b, repeat.row);
+        },
+      );
+    }
+  }
+
+  #answerRepeat(tick: Tick, b: RowBlock, r: number): void {
+    this.#answerRow(tick, b, r);
+    this.#release(tick);
+  }
+
+  #landed(tick: Tick): void {
+    this.#underWay--;
+    this.#o.decider.release(tick.matrix);
+    this.#soon();
+  }
+
+  /** Returns the tick and its block to their pools once nobody needs them. */
+  #release(tick: Tick): void {
+    if (tick.framesOpen > 0 || tick.batchesOpen > 0 || tick.released) return;
+    const block = tick.block;
+    tick.released = true;
+    tick.block = EMPTY_BLOCK;
+    if (block !== EMPTY_BLOCK) this.#o.mailbox.giveBack(block);
+    this.#pool.push(tick);
+    this.#soon();
+  }
+
+  #fail(error: Error): void {
+    for (const s of this.#o.shards) if (s.serving) this.shardStopped(s, error);
+  }
+}
