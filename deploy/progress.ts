@@ -1,6 +1,6 @@
 /**
- * A progress line for long commands: share done, rate, time left. On a terminal one line is redrawn; elsewhere (a log, a
- * pipe) a whole line is written now and then. It writes to the stream it is given and reads the clock it is given.
+ * A progress line for long commands: share done, rate, time left. On a terminal one line is redrawn; elsewhere (a log,
+ * a pipe) a whole line is written now and then. It writes to the stream it is given and reads the clock it is given.
  */
 
 export interface ProgressStream {

@@ -1,6 +1,6 @@
 /**
- * Composes a gateway: one call desk behind a gRPC server, a REST server and, when given, the public NATS streams. It owns
- * the order of a shutdown: refuse new calls, answer what was taken, then close.
+ * Composes a gateway: one call desk behind a gRPC server, a REST server and, when given, the public NATS streams. It
+ * owns the order of a shutdown: refuse new calls, answer what was taken, then close.
  */
 import type { Registry } from "prom-client";
 import type { Clock, Intake } from "../runtime/ports.ts";
@@ -80,10 +80,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await grpc.close(0);
     throw error;
   }
-  const consumer =
-    options.streams === undefined
-      ? null
-      : await PaymentConsumer.start({ desk, identity, streams: options.streams, log, metrics });
+  let consumer: PaymentConsumer | null = null;
+  if (options.streams !== undefined) {
+    try {
+      consumer = await PaymentConsumer.start({ desk, identity, streams: options.streams, log, metrics });
+    } catch (error) {
+      await Promise.all([grpc.close(0), rest.close()]);
+      throw error;
+    }
+  }
   grpc.serving(options.readiness().ready);
   log.info({ grpc_port: grpc.port, rest_port: rest.port, nats: consumer !== null }, "gateway started");
   return {

@@ -1,4 +1,6 @@
-/** Owns the TLS material of a gateway: PEM files read once at start, with or without client certificates (mutual TLS). */
+/**
+ * Owns the TLS material of a gateway: PEM files read once at start, with or without client certificates (mutual TLS).
+ */
 import { readFileSync } from "node:fs";
 
 export interface TlsOptions {

@@ -4,10 +4,12 @@
  * that something waits.
  */
 import { BLOCK_ROWS, type BatchSink, RowBlock } from "../proto/columns.ts";
+import { ROW_BYTES_BEYOND_MESSAGE, roomFor } from "./frame_room.ts";
 import type { Clock, Intake } from "./ports.ts";
 
-/** Raw bytes a block takes, so that its frame stays within 512 KiB: columns and sealed text together. */
-export const BLOCK_BYTES_MAX = 320 * 1024;
+
+/** Bytes that the rows of a block may take in a frame: columns and text. A larger message has a block of its own. */
+const BLOCK_BYTES_MAX = roomFor(0);
 
 export interface MailboxOptions {
   readonly shards: number;
@@ -38,10 +40,11 @@ export class Mailbox implements Intake {
     for (let i = 0; i < o.blocks_max; i++) this.#free.push(new RowBlock());
   }
 
-  open(rows: number): RowBlock | null {
+  open(rows: number, bytes: number): RowBlock | null {
     if (this.#closed || rows > BLOCK_ROWS) return this.#refuse(rows);
     let b = this.#open;
-    if (b !== null && b.n + rows <= BLOCK_ROWS && this.#openBytes < BLOCK_BYTES_MAX) return b;
+    const fits = this.#openBytes + bytes + rows * ROW_BYTES_BEYOND_MESSAGE <= BLOCK_BYTES_MAX;
+    if (b !== null && b.n + rows <= BLOCK_ROWS && (fits || b.n === 0)) return b;
     if (this.#free.length === 0) return this.#refuse(rows);
     if (b !== null) this.#waiting.push(b);
     b = this.#free.pop() as RowBlock;
@@ -54,7 +57,7 @@ export class Mailbox implements Intake {
     if (block !== this.#open) throw new Error("submit() of a block that is not open: open() and submit() in one go");
     if (block.n === 0) block.openedUs = this.#clock.monotonicUs();
     block.addBatch(bytes, block.n, count, sink);
-    this.#openBytes += bytes.length;
+    this.#openBytes += bytes.length + count * ROW_BYTES_BEYOND_MESSAGE;
     this.submitted += count;
     this.depth += count;
     this.onRows();

@@ -8,7 +8,8 @@ import { Committer } from "./journal/committer.ts";
 import { replay } from "./journal/replay.ts";
 import type { Owner } from "./journal/takeover.ts";
 import { Mailbox } from "./mailbox.ts";
-import type { Clock, JournalStore, SnapshotStore, Timers } from "./ports.ts";
+import { LeaseKeeper } from "./lease/lease_keeper.ts";
+import type { Clock, JournalStore, LeaseStore, SnapshotStore, Timers } from "./ports.ts";
 import type { Decider, ShardActors } from "./program.ts";
 import { FrameFolder, refillInboxes } from "./recovery.ts";
 import { Repeats } from "./repeats.ts";
@@ -21,6 +22,8 @@ export interface NodeOptions {
   readonly owner: Owner;
   readonly shards: number;
   readonly journals: JournalStore;
+  /** Who should try to own a shard; null claims without asking (a lone node, or a forced takeover). */
+  readonly leases: LeaseStore | null;
   readonly snapshots: SnapshotStore;
   readonly actors: (shard: number) => ShardActors;
   readonly decider: Decider;
@@ -46,6 +49,7 @@ export class RuntimeNode {
   readonly loop: TickLoop;
   readonly repeats: Repeats;
   readonly #snapshotter: Snapshotter;
+  readonly #keepers: LeaseKeeper[] = [];
   #closing = false;
 
   private constructor(o: NodeOptions, shards: readonly Shard[]) {
@@ -99,6 +103,7 @@ export class RuntimeNode {
     const from = await loadSnapshot(shard, o.snapshots, o.snapshot_layout, (name, e) =>
       o.report("snapshot_unusable", { shard: shard.id, name, message: e.message }),
     );
+    await this.#lease(shard);
     const takeover = await claim(shard.journal, o.owner, o.clock.wallUs(), sleep);
     const folder = new FrameFolder(shard, o.shards, o.decider, o.features_version, o.tenantIndex);
     await replay(shard.journal, from, (header, bytes) => folder.fold(header, bytes), sleep);
@@ -121,6 +126,24 @@ export class RuntimeNode {
       compared_frames: folder.compared,
       ...shard.actors.sizes(),
       seconds: (o.clock.monotonicUs() - started) / 1e6,
+    });
+  }
+
+  /** Waits until this node holds the shard's lease, and keeps it. Losing it later means nothing: the journal decides. */
+  #lease(shard: Shard): Promise<void> {
+    const { leases, clock, timers, owner, report } = this.#o;
+    if (leases === null) return Promise.resolve();
+    return new Promise((resolve) => {
+      const events = {
+        gained: () => resolve(),
+        lost: (holder: string) => report("lease_lost", { shard: shard.id, holder }),
+      };
+      const every = (ms: number, run: () => void) => timers.every(ms, run);
+      const options = { shard: shard.id, node: owner.node, vacant_ms: 0 };
+      const keeper = new LeaseKeeper(leases, clock, every, events, options);
+      this.#keepers.push(keeper);
+      shard.reason = "waiting for the lease";
+      keeper.start();
     });
   }
 
@@ -166,5 +189,6 @@ export class RuntimeNode {
       }
       s.stop(new Error("released"));
     }
+    for (const keeper of this.#keepers) await keeper.stop();
   }
 }

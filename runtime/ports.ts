@@ -16,6 +16,8 @@ export interface Timers {
   /** As soon as pending input was read. */
   soon(run: () => void): void;
   after(delay_ms: number, run: () => void): void;
+  /** Again and again; the function returned ends it. */
+  every(delay_ms: number, run: () => void): () => void;
 }
 
 /** What became of a conditional append. `unknown`: it may or may not stand; only the tail or a later append tells. */
@@ -113,10 +115,10 @@ export interface SnapshotWriter {
 /** What a gateway sees of the runtime: room for rows, and the way in. */
 export interface Intake {
   /**
-   * The open block with room for `rows` more (write at block.n onward), or null when the mailbox is full: answer
-   * RESOURCE_EXHAUSTED with retryAfterMs(). Valid until the current call stack ends. rows <= BLOCK_ROWS.
+   * The open block with room for `rows` more of a message of `bytes` (write at block.n onward), or null when the mailbox
+   * is full: answer RESOURCE_EXHAUSTED with retryAfterMs(). Valid until the current call stack ends. rows <= BLOCK_ROWS.
    */
-  open(rows: number): RowBlock | null;
+  open(rows: number, bytes: number): RowBlock | null;
   /** Hands over rows [block.n, block.n + count) written since open(); the sink is told when all have results. */
   submit(block: RowBlock, count: number, bytes: Uint8Array, sink: BatchSink): void;
   retryAfterMs(): number;

@@ -22,15 +22,18 @@ export interface ShardActors {
   accept(block: RowBlock, r: number, matrix: Float32Array, frame: number): number;
   /** Frame of the row that accept() called REPEATED. */
   readonly repeatFrame: number;
-  /** Folds row r into its merchant actor, which lives in this shard, and writes its columns (payments). */
-  foldMerchant(block: RowBlock, r: number, matrix: Float32Array): void;
+  /**
+   * Folds row r into its merchant actor, which lives in this shard, and writes its columns (payments). True when the
+   * columns count rows of the overlay, which replay does not have: the frame must record them.
+   */
+  foldMerchant(block: RowBlock, r: number, matrix: Float32Array): boolean;
   /** Answers for a row of another shard: its merchant's columns over folded rows and overlay, the row joins the overlay. */
   pendMerchant(block: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void;
   /** Folds an event row into its device actor in this shard. */
   foldDevice(block: RowBlock, r: number): void;
   pendDevice(block: RowBlock, r: number, source: number, frame: number): void;
-  /** Writes the device's columns of a payment. */
-  readDevice(block: RowBlock, r: number, matrix: Float32Array): void;
+  /** Writes the device's columns of a payment; true as for foldMerchant. */
+  readDevice(block: RowBlock, r: number, matrix: Float32Array): boolean;
   /** Folds one committed row of another shard. */
   foldInbox(rows: InboxRows, i: number): void;
   /** Rows of `source` up to `frame` leave the overlay. */

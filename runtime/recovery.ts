@@ -80,11 +80,20 @@ export class FrameFolder {
     if (kind === ROW_PAYMENT) this.#decider.paymentColumns(b, r, m);
     const merchantHere = b.merchant.hi[r] % this.#shards === id;
     if (merchantHere && (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE))) {
-      actors.foldMerchant(b, r, m);
+      this.#foldMerchant(b, r);
     }
-    const deviceHere = b.device.hi[r] % this.#shards === id;
+    const deviceHere = b.device.hi[r] % this.#shards === id && !this.#reader.hasDeviceColumns(r);
     if (deviceHere && kind === ROW_PAYMENT) actors.readDevice(b, r, m);
     else if (deviceHere && kind === ROW_EVENT && hasDevice(b, r)) actors.foldDevice(b, r);
+  }
+
+  /** Columns that counted rows in flight were recorded, and are not what the fold alone gives. */
+  #foldMerchant(b: RowBlock, r: number): void {
+    const { columns, merchant_at, merchant_columns } = this.#decider.shape;
+    const from = r * columns + merchant_at;
+    const recorded = this.#reader.hasMerchantColumns(r) ? this.#matrix.slice(from, from + merchant_columns) : null;
+    this.#shard.actors.foldMerchant(b, r, this.#matrix);
+    if (recorded !== null) this.#matrix.set(recorded, from);
   }
 }
 

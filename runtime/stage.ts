@@ -3,14 +3,18 @@
  * actors (here or, through the overlay, in another shard), and frame numbers are given out.
  */
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
-import { LABEL_NONE, LABEL_REVERSAL, REASON_SLOTS, ROW_EVENT, ROW_HISTORY, ROW_OUTCOME, ROW_PAYMENT, type RowBlock } from "../proto/columns.ts";
+import { BLOCK_ROWS, LABEL_NONE, LABEL_REVERSAL, REASON_SLOTS, ROW_EVENT, ROW_HISTORY, ROW_OUTCOME, ROW_PAYMENT, type RowBlock } from "../proto/columns.ts";
 import { INBOX_DEVICE_EVENT, INBOX_MERCHANT_LABEL, INBOX_MERCHANT_PAYMENT, INBOX_MERCHANT_REVERSAL } from "../proto/frame/rows_layout.ts";
+import { roomFor, rowBytesMax } from "./frame_room.ts";
 import { ACCEPTED, type Decider, FULL, REFUSED, REPEATED } from "./program.ts";
+import { orderByTime } from "./kernel/time_order.ts";
 import type { Shard } from "./shard.ts";
 import type { Tick } from "./tick.ts";
 
 /** Rows of other shards folded in one frame. */
 export const INBOX_ROWS_MAX = 2048;
+
+const order = new Uint16Array(BLOCK_ROWS);
 
 /** Payments and payments of the past: what windows are made of. */
 export function isPayment(kind: number): boolean {
@@ -33,10 +37,11 @@ function blank(b: RowBlock, r: number): void {
 /** Runs the stage for all rows of the tick's block. Rows with an error or a repeat go into no frame. */
 export function stage(tick: Tick, shards: readonly Shard[], decider: Decider): void {
   for (const s of shards) if (s.serving) s.foldInbox(tick.inbox[s.id], INBOX_ROWS_MAX);
+  for (const s of shards) tick.room[s.id] = roomFor(tick.inbox[s.id].n);
   const b = tick.block;
-  for (let r = 0; r < b.n; r++) {
-    if (b.error[r] !== 0) continue;
-    stageRow(tick, shards, decider, b, r);
+  orderByTime(b.eventTimeUs, b.n, order);
+  for (let i = 0; i < b.n; i++) {
+    if (b.error[order[i]] === 0) stageRow(tick, shards, decider, b, order[i]);
   }
   for (const s of shards) {
     if (tick.counts[s.id] > 0 || tick.inbox[s.id].n > 0) {
@@ -52,10 +57,16 @@ function stageRow(tick: Tick, shards: readonly Shard[], decider: Decider, b: Row
     b.error[r] = ErrorCode.UNAVAILABLE;
     return;
   }
+  const bytes = rowBytesMax(b, r, shards.length > 1);
+  if (bytes > tick.room[s.id]) {
+    b.error[r] = ErrorCode.RESOURCE_EXHAUSTED;
+    return;
+  }
   const frame = s.nextFrame;
   const m = tick.matrix.values;
   const code = s.actors.accept(b, r, m, frame);
   if (code === ACCEPTED) {
+    tick.room[s.id] -= bytes;
     tick.rows[s.id][tick.counts[s.id]++] = r;
     tick.remoteMerchant[r] = 0;
     tick.remoteDevice[r] = 0;
@@ -74,8 +85,9 @@ function stageRow(tick: Tick, shards: readonly Shard[], decider: Decider, b: Row
 function merchant(tick: Tick, shards: readonly Shard[], own: Shard, r: number, frame: number): void {
   const b = tick.block;
   const target = shards[b.merchant.hi[r] % shards.length];
-  if (target === own) own.actors.foldMerchant(b, r, tick.matrix.values);
-  else if (isPayment(b.kind[r])) {
+  if (target === own) {
+    if (own.actors.foldMerchant(b, r, tick.matrix.values)) tick.remoteMerchant[r] = 1;
+  } else if (isPayment(b.kind[r])) {
     target.actors.pendMerchant(b, r, tick.matrix.values, own.id, frame);
     tick.remoteMerchant[r] = 1;
   }
@@ -85,8 +97,8 @@ function device(tick: Tick, shards: readonly Shard[], own: Shard, r: number, fra
   const b = tick.block;
   const target = shards[b.device.hi[r] % shards.length];
   if (b.kind[r] === ROW_PAYMENT) {
-    target.actors.readDevice(b, r, tick.matrix.values);
-    tick.remoteDevice[r] = target === own ? 0 : 1;
+    const overlaid = target.actors.readDevice(b, r, tick.matrix.values);
+    tick.remoteDevice[r] = overlaid || target !== own ? 1 : 0;
   } else if (target === own) own.actors.foldDevice(b, r);
   else target.actors.pendDevice(b, r, own.id, frame);
 }

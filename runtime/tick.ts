@@ -17,15 +17,17 @@ export class Tick {
   block: RowBlock = EMPTY_BLOCK;
   /** On loan from start to the last acknowledgement. */
   matrix: Matrix;
-  /** Rows of each shard's frame, ascending; `counts` says how many. */
+  /** Rows of each shard's frame in the order they were accepted; `counts` says how many. */
   readonly rows: Uint16Array[];
   readonly counts: Uint32Array;
   /** Frame number of each shard in this tick, 0 for none. */
   readonly frames: Float64Array;
+  /** Bytes that rows may still take in each shard's frame. */
+  readonly room: Float64Array;
   /** Bytes of each shard's frame. */
   readonly bytes: Uint32Array;
   readonly inbox: InboxRows[];
-  /** 1: the columns came from another shard. */
+  /** 1: the columns came from another shard or count its rows in flight; the frame records them. */
   readonly remoteMerchant = new Uint8Array(BLOCK_ROWS);
   readonly remoteDevice = new Uint8Array(BLOCK_ROWS);
   repeats: Repeat[] = [];
@@ -43,6 +45,7 @@ export class Tick {
     this.rows = Array.from({ length: shards }, () => new Uint16Array(BLOCK_ROWS));
     this.counts = new Uint32Array(shards);
     this.frames = new Float64Array(shards);
+    this.room = new Float64Array(shards);
     this.bytes = new Uint32Array(shards);
     this.inbox = Array.from({ length: shards }, () => new InboxRows());
   }

@@ -19,7 +19,7 @@ import { readKey, writeKey } from "../user/cold_ids.ts";
 import { UserActors } from "../user/user_actors.ts";
 
 /** Version of the snapshot's layout; a snapshot of another one is not loaded (the journal is replayed instead). */
-export const SNAPSHOT_LAYOUT = 1;
+export const SNAPSHOT_LAYOUT = 2;
 
 /** Field number of `retracted` in ReportOutcomeRequest. */
 const FIELD_RETRACTED = 6;
@@ -65,7 +65,7 @@ export class FraudActors implements ShardActors {
     return this.users.outcome(b, r);
   }
 
-  foldMerchant(b: RowBlock, r: number, matrix: Float32Array): void {
+  foldMerchant(b: RowBlock, r: number, matrix: Float32Array): boolean {
     if (b.kind[r] !== ROW_OUTCOME) return this.merchants.fold(b, r, matrix);
     this.merchants.label(
       b.merchant.hi[r],
@@ -76,6 +76,7 @@ export class FraudActors implements ShardActors {
       b.amountBase[r],
       b.labelAction[r],
     );
+    return false;
   }
 
   pendMerchant(b: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void {
@@ -90,8 +91,8 @@ export class FraudActors implements ShardActors {
     this.devices.pend(b, r, source, frame);
   }
 
-  readDevice(b: RowBlock, r: number, matrix: Float32Array): void {
-    this.devices.read(b, r, matrix);
+  readDevice(b: RowBlock, r: number, matrix: Float32Array): boolean {
+    return this.devices.read(b, r, matrix);
   }
 
   foldInbox(t: InboxRows, i: number): void {
@@ -119,9 +120,8 @@ export class FraudActors implements ShardActors {
 
   scanFrame(idHi: number, idLo: number, cursor: { slot: number }): number {
     const w = this.users.windows;
-    if (cursor.slot >= w.actors) return 0;
     const slot = w.scanIds(idHi, idLo, cursor, SCAN_SLOTS);
-    if (slot < 0) return cursor.slot >= w.actors ? 0 : -1;
+    if (slot < 0) return cursor.slot >= w.actors ? this.users.cold.frameOfId(idHi, idLo) : -1;
     return w.eventFrame(slot, w.findId(slot, idHi, idLo));
   }
 

@@ -48,14 +48,17 @@ export class DeviceActors {
     this.overlay.add(b.device.hi[r], b.device.lo[r], b.eventTimeUs[r], Number.NaN, user, source, frame);
   }
 
-  /** Writes the three device columns of a payment: missing without a device, zero for one without events. */
-  read(b: RowBlock, r: number, matrix: Float32Array): void {
+  /**
+   * Writes the three device columns of a payment: missing without a device, zero for one without events. True when rows
+   * of the overlay count.
+   */
+  read(b: RowBlock, r: number, matrix: Float32Array): boolean {
     const at = r * C + DEVICE_AT;
     const hi = b.device.hi[r];
     const lo = b.device.lo[r];
     if ((hi | lo) === 0) {
       matrix.fill(Number.NaN, at, at + 3);
-      return;
+      return false;
     }
     const t = b.eventTimeUs[r];
     const slot = this.windows.actors === 0 ? -1 : this.windows.find(hi, lo);
@@ -65,7 +68,7 @@ export class DeviceActors {
       matrix[at] = 0;
       matrix[at + 1] = 0;
       matrix[at + 2] = Number.NaN;
-      return;
+      return false;
     }
     this.windows.queryPending(slot, t, this.#pending, this.#scratch, 0, -1);
     matrix[at] = this.#scratch[0];
@@ -73,5 +76,6 @@ export class DeviceActors {
     let last = slot < 0 ? Number.NEGATIVE_INFINITY : this.windows.newestUs(slot);
     for (let i = 0; i < this.#pending.n; i++) last = Math.max(last, this.#pending.timeUs[i]);
     matrix[at + 2] = last <= t && last > Number.NEGATIVE_INFINITY ? (t - last) / 1e6 : Number.NaN;
+    return this.#pending.n > 0;
   }
 }

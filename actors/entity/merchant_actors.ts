@@ -50,23 +50,27 @@ export class MerchantActors {
     });
   }
 
-  /** Folds a payment of this shard's own journal and writes its merchant columns. */
-  fold(b: RowBlock, r: number, matrix: Float32Array): void {
+  /** Folds a payment of this shard's own journal and writes its merchant columns; true when rows of the overlay count. */
+  fold(b: RowBlock, r: number, matrix: Float32Array): boolean {
     const slot = this.windows.slot(b.merchant.hi[r], b.merchant.lo[r]);
     const t = b.eventTimeUs[r];
     const user = this.#users.code(b.user.hi[r], b.user.lo[r]);
     const at = r * C;
     if (this.windows.append(slot, t, b.amountBase[r], user, 0, 0, 0) !== 0) {
       this.#unknown(matrix, at);
-      return;
+      return false;
     }
     if (this.overlay.rows > 0) {
       this.overlay.gather(b.merchant.hi[r], b.merchant.lo[r], this.#pending);
-      if (this.#pending.n > 0) return this.#columnsPending(slot, t, matrix, at);
+      if (this.#pending.n > 0) {
+        this.#columnsPending(slot, t, matrix, at);
+        return true;
+      }
     }
     this.windows.query(slot, t, matrix, at + MERCHANT_AT, at + MERCHANT_EXTRA_AT + 1);
     const last = this.windows.previousUs(slot, t);
     matrix[at + MERCHANT_EXTRA_AT] = last > Number.NEGATIVE_INFINITY ? (t - last) / 1e6 : Number.NaN;
+    return false;
   }
 
   /** Answers a payment of another shard; it joins the overlay unless it was folded already or is too late. */

@@ -83,7 +83,9 @@ describe("explanations", () => {
       { numRuns: 60 },
     );
   });
+});
 
+describe("reasons", () => {
   test("name the features that raised the score most, strongest first", () => {
     const { matrix, rows } = syntheticMatrix(500, 23);
     const block = new RowBlock();
@@ -105,7 +107,7 @@ describe("explanations", () => {
     }
   });
 
-  test("refuse a damaged file", () => {
+  test("are not made from a damaged file", () => {
     const refused = (bytes: Uint8Array, features = FEATURE_COUNT) =>
       assert.throws(
         () => new TreeExplainer(bytes, features),

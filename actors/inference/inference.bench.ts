@@ -1,17 +1,18 @@
 /**
- * Rows a second of the shipped model: on the actor's own thread and on the caller's, by batch, and of explanations. One
- * JSON object a line on standard output.
+ * Rows a second of the shipped model by batch: on the actor's own thread, on the caller's, and as it chooses itself;
+ * and the cost of an explanation. One JSON object a line on standard output.
  */
 import { RowBlock } from "../../proto/columns.ts";
 import { FEATURE_COUNT } from "../features/registry.ts";
 import { InlineEngine, WorkerEngine } from "./engine.ts";
 import { TreeExplainer } from "./explanation.ts";
+import { HybridEngine } from "./hybrid_engine.ts";
 import { InferenceActor } from "./inference_actor.ts";
 import { loadModel } from "./model.ts";
 import { syntheticMatrix } from "./synthetic_matrix.ts";
 import { CLOCK, HandTimer, SHIPPED_MODEL } from "./testkit.ts";
 
-const BATCHES = [1, 64, 512, 2048];
+const BATCHES = [1, 16, 64, 512, 2048];
 const MEASURE_MS = 1000;
 
 const model = await loadModel(SHIPPED_MODEL);
@@ -19,6 +20,7 @@ const { matrix } = syntheticMatrix(2048, 31);
 for (const [thread, engine] of [
   ["own", WorkerEngine.start],
   ["caller", InlineEngine.start],
+  ["both", HybridEngine.start],
 ] as const) {
   const timer = new HandTimer();
   const options = { model, capacity: 2048, buffers: 2, budget_ms: 1000, timer, clock: CLOCK, engine };

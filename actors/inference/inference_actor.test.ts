@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { FEATURE_COUNT } from "../features/registry.ts";
 import { type Engine, type EngineOptions, InlineEngine, WorkerEngine } from "./engine.ts";
+import { INLINE_ROWS_MAX } from "./hybrid_engine.ts";
 import { InferenceActor, type InferenceOptions, type ScoreBuffer } from "./inference_actor.ts";
 import { type LoadedModel, loadModel, ModelError } from "./model.ts";
 import { syntheticMatrix } from "./synthetic_matrix.ts";
@@ -29,6 +30,47 @@ function filled(actor: InferenceActor, rows: number): ScoreBuffer {
   return buffer;
 }
 
+/** A real engine whose runs start when the gate opens: what a busy device looks like, without a race. */
+class GatedEngine implements Engine {
+  readonly #engine: Engine;
+  open: Promise<void> = Promise.resolve();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  get provider() {
+    return this.#engine.provider;
+  }
+  get alive() {
+    return this.#engine.alive;
+  }
+  readonly answered = false;
+
+  async run(buffer: number, rows: number): Promise<boolean> {
+    await this.open;
+    return this.#engine.run(buffer, rows);
+  }
+
+  close() {
+    return this.#engine.close();
+  }
+}
+
+/** An actor whose runs wait until the returned gate is opened. */
+async function startGated(buffers: number): Promise<{ actor: InferenceActor; openGate: () => void }> {
+  let engine: GatedEngine | undefined;
+  const gated = async (options: EngineOptions) => {
+    engine = new GatedEngine(await WorkerEngine.start(options));
+    return engine;
+  };
+  const actor = await start({ buffers, engine: gated });
+  assert.ok(engine);
+  const gate = Promise.withResolvers<void>();
+  engine.open = gate.promise;
+  return { actor, openGate: gate.resolve };
+}
+
 before(async () => {
   model = await loadModel(SHIPPED_MODEL);
 });
@@ -38,7 +80,8 @@ after(async () => {
 
 describe("the inference actor", () => {
   test("gives each row the same score in any batch, on its own thread and on the caller's", async () => {
-    const own = await start();
+    const own = await start({ engine: WorkerEngine.start });
+    const both = await start();
     const inline = await start({ engine: InlineEngine.start });
     const whole = filled(own, CAPACITY);
     assert.equal(await own.score(whole, CAPACITY), "scored");
@@ -55,6 +98,8 @@ describe("the inference actor", () => {
       [inline, 1],
       [inline, 77],
       [inline, CAPACITY],
+      [both, INLINE_ROWS_MAX],
+      [both, INLINE_ROWS_MAX + 1],
     ] as const) {
       const buffer = filled(actor, rows);
       assert.equal(await actor.score(buffer, rows), "scored");
@@ -62,8 +107,8 @@ describe("the inference actor", () => {
       actor.release(buffer);
     }
     assert.equal(own.provider, "cpu");
-    assert.deepEqual([own.counters.runs, own.counters.rows], [3, CAPACITY + 78]);
     assert.equal(timer.armed, 0, "no budget timer is left behind");
+    assert.deepEqual([own.counters.runs, own.counters.rows], [3, CAPACITY + 78]);
   });
 
   test("runs what waits in its turn and refuses beyond its buffers", async () => {
@@ -88,13 +133,14 @@ describe("the inference actor", () => {
 
 describe("the inference actor's budget", () => {
   test("past it answers late, and keeps the buffer until its run has ended", async () => {
-    const actor = await start({ buffers: 1 });
+    const { actor, openGate } = await startGated(1);
     const buffer = filled(actor, CAPACITY);
     const result = actor.score(buffer, CAPACITY);
     timer.fire();
     assert.equal(await result, "late");
     actor.release(buffer);
     assert.equal(actor.acquire(), null, "the run still reads the buffer");
+    openGate();
     await eventually("the late run ends and frees its buffer", () => actor.counters.runs === 1);
     const again = actor.acquire();
     assert.equal(again, buffer);
@@ -103,21 +149,22 @@ describe("the inference actor's budget", () => {
   });
 
   test("a run that is late while it waits is not started", async () => {
-    const actor = await start();
-    const [first, second] = [filled(actor, CAPACITY), filled(actor, 10)];
-    const results = [actor.score(first, CAPACITY), actor.score(second, 10)];
+    const { actor, openGate } = await startGated(2);
+    const [first, second] = [filled(actor, CAPACITY), filled(actor, 100)];
+    const results = [actor.score(first, CAPACITY), actor.score(second, 100)];
     timer.fire();
     assert.deepEqual(await Promise.all(results), ["late", "late"]);
     actor.release(second);
     assert.equal(actor.acquire(), second, "free at once: no run reads it");
+    openGate();
     await eventually("the first run ends", () => actor.counters.runs === 1);
     assert.equal(actor.counters.rows, CAPACITY);
   });
 
   test("scores that are there are not late because the caller's thread was busy", async () => {
     const actor = await start();
-    const buffer = filled(actor, 10);
-    const result = actor.score(buffer, 10);
+    const buffer = filled(actor, 100);
+    const result = actor.score(buffer, 100);
     const until = performance.now() + 100;
     while (performance.now() < until);
     timer.fire();
@@ -166,7 +213,14 @@ describe("the inference actor's engine", () => {
     const card = { ...model.card, feature_names: model.card.feature_names.slice(1) };
     await assert.rejects(start({ model: { ...model, card } }), engine);
     await assert.rejects(start({ model: { ...model, card }, engine: InlineEngine.start }), engine);
-    await assert.rejects(start({ device: "cuda" }), engine, "no CUDA in this build");
+  });
+
+  test("on CUDA runs on CUDA or not at all", async () => {
+    const provider = await start({ device: "cuda" }).then(
+      (actor) => actor.provider,
+      (error) => error,
+    );
+    if (provider !== "cuda") assert.ok(provider instanceof ModelError && provider.code === "engine", String(provider));
   });
 
   test("misuse is an error of the caller", async () => {

@@ -5,7 +5,8 @@
  * reads it has ended. A failing model degrades decisions and never ends the process.
  */
 import type { Clock } from "../../runtime/ports.ts";
-import { type Engine, type EngineBuffer, type EngineOptions, WorkerEngine } from "./engine.ts";
+import type { Engine, EngineBuffer, EngineOptions } from "./engine.ts";
+import { HybridEngine } from "./hybrid_engine.ts";
 import { type LoadedModel, type ModelCard, ModelError } from "./model.ts";
 import type { Device } from "./session.ts";
 
@@ -28,7 +29,7 @@ export interface InferenceOptions {
   readonly timer: BudgetTimer;
   readonly clock: Clock;
   readonly device?: Device;
-  /** What the model runs on; WorkerEngine.start by default. */
+  /** What the model runs on; HybridEngine.start by default. */
   readonly engine?: (options: EngineOptions) => Promise<Engine>;
   /** Told of each failed run and restart. */
   readonly onError?: (message: string) => void;
@@ -261,7 +262,7 @@ export class InferenceActor {
       buffers: [...this.#slots, new Slot(this.#slots.length, this.capacity, model.card.feature_names.length)],
       onError: (message) => this.#options.onError?.(message),
     };
-    const engine = await (this.#options.engine ?? WorkerEngine.start)(options);
+    const engine = await (this.#options.engine ?? HybridEngine.start)(options);
     // The first runs allocate ONNX Runtime's arena: once for a single row, once for the largest tick.
     for (const rows of [1, this.capacity]) {
       if (!(await engine.run(this.#slots.length, rows))) {

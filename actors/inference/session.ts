@@ -64,7 +64,9 @@ export class ModelSession {
 }
 
 async function open(onnx: Uint8Array, device: Device) {
-  if (device === "cuda" || (device === "auto" && hasCudaProvider())) {
+  const present = device !== "cpu" && hasCudaProvider();
+  if (device === "cuda" && !present) throw new Error("this build of onnxruntime-node has no CUDA provider");
+  if (present) {
     try {
       const session = await ort.InferenceSession.create(onnx, { ...OPTIONS, executionProviders: ["cuda", "cpu"] });
       return { session, provider: "cuda" as const };

@@ -153,6 +153,7 @@ const EXAMPLES: Readonly<Record<string, Example>> = {
       merchant_count_24h: 8,
       merchant_count_30d: 9,
       amount: 10000,
+      user_known_s: 7 * DAY_S,
     },
     silent: [
       { channel: "ecommerce" },
@@ -160,6 +161,7 @@ const EXAMPLES: Readonly<Record<string, Example>> = {
       { merchant_count_30d: 11 },
       { merchant_count_24h: 501, merchant_count_30d: 501 },
       { amount: 9999 },
+      { user_known_s: 7 * DAY_S - 1 },
     ],
   },
   mule_spread: {

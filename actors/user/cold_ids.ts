@@ -21,6 +21,13 @@ export class ColdIds {
     return this.#frames.size === 0 ? 0 : (this.#frames.get(text(userHi, userLo, idHi, idLo)) ?? 0);
   }
 
+  /** Frame of an id whoever its user is, 0 when unknown. */
+  frameOfId(idHi: number, idLo: number): number {
+    const id = text(0, 0, idHi, idLo).slice(4);
+    for (const [key, frame] of this.#frames) if (key.endsWith(id)) return frame;
+    return 0;
+  }
+
   add(userHi: number, userLo: number, idHi: number, idLo: number, frame: number): void {
     if (this.#frames.size >= COLD_IDS_MAX) this.#frames.delete(this.#frames.keys().next().value as string);
     this.#frames.set(text(userHi, userLo, idHi, idLo), frame);

@@ -28,6 +28,8 @@ const C = FEATURE_COUNT;
 const MONTH = USER_AT + 5 * STAT_COUNT;
 /** Time between two places below which no speed is computed, seconds. */
 const SPEED_TIME_S_MIN = 1;
+/** Mixed into the ids of events: an event and a payment of a user may have the same id. */
+const EVENT_ID = 0x45564e54;
 
 export interface UserActorsOptions {
   readonly late_tolerance_us: number;
@@ -158,7 +160,8 @@ export class UserActors {
 
   /** Folds a login, a change, a new payee or card. REPEATED when the id is known. */
   event(b: RowBlock, r: number, frame: number): number {
-    const known = this.cold.frame(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r]);
+    const idHi = (b.id.hi[r] ^ EVENT_ID) >>> 0;
+    const known = this.cold.frame(b.user.hi[r], b.user.lo[r], idHi, b.id.lo[r]);
     if (known > 0) {
       this.repeatFrame = known;
       return REPEATED;
@@ -166,7 +169,7 @@ export class UserActors {
     const slot = this.windows.slot(b.user.hi[r], b.user.lo[r]);
     this.extras.ensure(slot);
     this.windows.touch(slot);
-    this.cold.add(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r], frame);
+    this.cold.add(b.user.hi[r], b.user.lo[r], idHi, b.id.lo[r], frame);
     const t = b.eventTimeUs[r];
     const kind = b.code[r];
     if (kind === EventKind.LOGIN_FAILED) this.extras.recordFailedLogin(slot, t);

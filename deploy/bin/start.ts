@@ -6,11 +6,12 @@ import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
-import { createLog } from "../../gateway/log.ts";
 import { createDemoTenant } from "../../gateway/identity/identity.ts";
+import { createLog } from "../../gateway/log.ts";
 import { DemoFeed } from "../demo/feed.ts";
-import { type NatsEngine, startNats } from "../engines/nats.ts";
+import { KeptNats } from "../engines/kept_nats.ts";
 import { freePort } from "../engines/ports.ts";
+import { NodeFeatureExport } from "../node/feature_export.ts";
 import { DEFAULT_MODEL, type FraudNode, startFraudNode } from "../node/fraud_node.ts";
 import { LiveLine } from "../node/live_line.ts";
 import { printWelcome } from "../node/welcome.ts";
@@ -29,7 +30,11 @@ const HELP = `npm start -- [options]     decide payments on this machine
   --snapshot-interval-s N   seconds between snapshots of a shard (default 120, 0: none)
   --demo-rate N             made-up payments a second (default 200)
   --seed N                  seed of the made-up payments (default 1)
-  --export-features DIR     write the features of every decided payment there (training reads them)
+  --export-features DIR     write the features of every decided payment there, labelled by reported outcomes
+  --export-from-us N        ... only of payments from this event time on, microseconds since 1970
+  --export-to-us N          ... and before this one
+  --inference-budget-ms N   time the model has for a tick before decisions go on without it (default 100)
+  --take-over               claim the shards at once, without waiting for the lease of a node that holds them
   --no-nats-intake          do not consume fraud.transaction.events
   --log FILE                JSON log (default DIR/logs/node.log; "-" is stdout)
   --help                    this text
@@ -51,6 +56,10 @@ const OPTIONS = {
   "demo-rate": { type: "string", default: "200" },
   seed: { type: "string", default: "1" },
   "export-features": { type: "string" },
+  "export-from-us": { type: "string", default: "0" },
+  "export-to-us": { type: "string", default: String(Number.MAX_SAFE_INTEGER) },
+  "inference-budget-ms": { type: "string", default: "100" },
+  "take-over": { type: "boolean", default: false },
   "no-nats-intake": { type: "boolean", default: false },
   log: { type: "string" },
   help: { type: "boolean", default: false },
@@ -75,9 +84,12 @@ function whole(name: string, text: string, min: number, max: number): number {
   return n;
 }
 
-async function writeReady(file: string, ready: Record<string, unknown>): Promise<void> {
-  await writeFile(`${file}.partial`, `${JSON.stringify(ready, null, 2)}\n`, { mode: 0o600 });
-  await rename(`${file}.partial`, file);
+/** Writes what is announced, with the nats-server that runs now; nothing before the first decision. */
+async function writeReady(): Promise<void> {
+  if (announced === null || ending) return;
+  const ready = { ...announced, ...(nats === null ? {} : { nats_pid: nats.pid }) };
+  await writeFile(`${ready_file}.partial`, `${JSON.stringify(ready, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${ready_file}.partial`, ready_file);
 }
 
 const args = arguments_();
@@ -97,11 +109,13 @@ const log =
     : createLog({ name: "fraudguard", to: pino.destination({ dest: log_file, mkdir: true, sync: false }) });
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
-let nats: NatsEngine | null = null;
+let nats: KeptNats | null = null;
 let node: FraudNode | null = null;
 let feed: DemoFeed | null = null;
 let line: LiveLine | null = null;
+let features: NodeFeatureExport | null = null;
 let ending = false;
+let announced: Record<string, unknown> | null = null;
 
 async function end(code: number): Promise<void> {
   if (ending) return;
@@ -110,21 +124,52 @@ async function end(code: number): Promise<void> {
   feed?.stop();
   await rm(ready_file, { force: true });
   await node?.close().catch((e: Error) => log.error({ message: e.message }, "close failed"));
+  finishExport();
   await nats?.stop();
   log.info({ code }, "ended");
   process.exit(code);
 }
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void end(0));
 
+function startExport(dir: string): NodeFeatureExport {
+  return new NodeFeatureExport({
+    dir: resolve(dir),
+    from_us: whole("export-from-us", args["export-from-us"], 0, Number.MAX_SAFE_INTEGER),
+    to_us: whole("export-to-us", args["export-to-us"], 0, Number.MAX_SAFE_INTEGER),
+    onFailed: (error) => log.error({ message: error.message }, "the feature export ended early"),
+  });
+}
+
+function finishExport(): void {
+  try {
+    const meta = features?.finish();
+    if (meta !== undefined) log.info({ rows: meta.rows, positives: meta.positives }, "features exported");
+  } catch (error) {
+    log.error({ message: (error as Error).message }, "the feature export could not be finished");
+  }
+}
+
+function startKeptNats(port: number): Promise<KeptNats> {
+  return KeptNats.start({
+    data_dir: join(data_dir, "nats"),
+    port,
+    progress: say,
+    onDown: (message) => log.error({ message }, "decisions wait until nats-server is back"),
+    onUp: ({ pid }) => {
+      log.warn({ pid }, "nats-server started again");
+      void writeReady();
+    },
+  });
+}
+
 async function main(): Promise<void> {
   const shards = whole("shards", args.shards, 1, 64);
   const nats_port = whole("nats-port", args["nats-port"], 0, 65535);
   say("starting nats-server ...");
   if (args["nats-url"] === undefined) {
-    nats = await startNats({ data_dir: join(data_dir, "nats"), port: nats_port, progress: say });
-    void nats.exited.then(() => ending || log.error("nats-server ended; decisions wait until it is back"));
+    nats = await startKeptNats(nats_port);
   }
-  const nats_url = args["nats-url"] ?? (nats as NatsEngine).url;
+  const nats_url = args["nats-url"] ?? (nats as KeptNats).url;
   const tenants_path = join(data_dir, "tenants.json");
   const demo = createDemoTenant(tenants_path);
   say("starting the node ...");
@@ -139,15 +184,20 @@ async function main(): Promise<void> {
     model_dir: args.model === "none" ? null : resolve(args.model),
     ...(args.rules === undefined ? {} : { rules_path: resolve(args.rules) }),
     snapshot_interval_ms: 1000 * whole("snapshot-interval-s", args["snapshot-interval-s"], 0, 86400),
+    take_over: args["take-over"],
     public_streams: !args["no-nats-intake"],
+    inference_budget_ms: whole("inference-budget-ms", args["inference-budget-ms"], 1, 600_000),
     ...(process.env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] === undefined
       ? {}
       : { otlp_url: process.env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] }),
     onShardStopped: () => void end(1),
   });
+  if (args["export-features"] !== undefined) {
+    features = startExport(args["export-features"]);
+    features.listen(node.observer);
+  }
   const ready = {
     pid: process.pid,
-    ...(nats === null ? {} : { nats_pid: nats.pid }),
     grpc: `127.0.0.1:${node.gateway.grpcPort}`,
     rest: `http://127.0.0.1:${node.gateway.restPort}`,
     nats: nats_url,
@@ -155,7 +205,8 @@ async function main(): Promise<void> {
   };
   printWelcome(ready, say);
   const announce = async () => {
-    await writeReady(ready_file, ready);
+    announced = ready;
+    await writeReady();
     say(`ready after ${((performance.now() - started) / 1000).toFixed(1)} s (${ready_file})`);
   };
   if (args["no-demo"]) return announce();

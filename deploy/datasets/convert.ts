@@ -56,7 +56,7 @@ export function mappedColumns(mapping: ColumnMapping): string[] {
 }
 
 /**
- * Makes the converter of one file. Its rows all have the same keys, undefined where the mapping or the value is missing.
+ * Makes the converter of one file. Its rows all have the same keys, undefined where mapping or value is missing.
  * It throws DatasetError BAD_VALUE naming file, row (0-based) and field.
  */
 export function rowConverter(mapping: ColumnMapping, file: string): (batch: RawBatch) => HistoryRow[] {

@@ -42,7 +42,11 @@ async function read(paths: string[], mapping = MAPPING, range: { from_us?: numbe
 }
 
 const HEADER = "id,user,shop,amount,currency,at,place.country,how,label\n";
-const CSV = `${HEADER}1,7,"Fish, ""Chips""",12.34,GBP,2020-01-01 00:00:00,GB,1,G\n2,8,b,1200,JPY,2020-01-01T00:00:01.5Z,,2,F\n\n3,9,c,1.001,KWD,2020-01-01T01:00:02+01:00,KW,,?\n`;
+const CSV = `${HEADER}1,7,"Fish, ""Chips""",12.34,GBP,2020-01-01 00:00:00,GB,1,G
+2,8,b,1200,JPY,2020-01-01T00:00:01.5Z,,2,F
+
+3,9,c,1.001,KWD,2020-01-01T01:00:02+01:00,KW,,?
+`;
 
 test("CSV: quotes, empty values, units by currency, times with and without zone, labels", async () => {
   const { history, rows } = await read([write(`\ufeff${CSV}`, ".csv")]);

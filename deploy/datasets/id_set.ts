@@ -1,5 +1,5 @@
 /**
- * A set of ids as 64-bit fingerprints in open addressing: 16 bytes an id at most, for millions of them. Two different
+ * A set of ids as 64-bit fingerprints in open addressing: 11 to 22 bytes an id, for millions of them. Two different
  * ids share a fingerprint with a chance of n^2 / 2^65: 6e-8 for 1.5 million.
  */
 

@@ -28,7 +28,7 @@ export interface FieldMapping {
   /** Text values replaced by others; a value that is not listed stays, or becomes `otherwise`. */
   readonly map?: Readonly<Record<string, string>>;
   readonly otherwise?: string;
-  /** amountMinor: `major` (times the currency's minor units) or `minor`. eventTimeUs: `timestamp`, `s`, `ms` or `us`. */
+  /** amountMinor: `major` (times the currency's minor units), `minor`. eventTimeUs: `timestamp`, `s`, `ms`, `us`. */
   readonly unit?: string;
   /** eventTimeUs: added to every time, microseconds; for data that count from their own zero. */
   readonly offset_us?: number;

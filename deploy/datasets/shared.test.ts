@@ -1,20 +1,21 @@
-/** The readers on the real data sets: row counts, values, the protocol's counts, speed. Skipped where they are absent. */
+/** The readers on the real data sets: row counts, values, the protocol's counts, speed. Skipped where absent. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { KnownCards } from "../metrics/known_cards.ts";
+import { sharedData } from "../testing/shared_data.ts";
 import { readFeatures } from "./features_file.ts";
 import { openHistory } from "./history.ts";
 import { dayOf, type HistoryRow } from "./history_row.ts";
 import { loadMapping } from "./mapping.ts";
-import { sharedSet } from "./testkit.ts";
 
-const handbook = sharedSet("handbook");
 const HOUR_US = 3_600_000_000;
 const at = (date: string) => Date.parse(`${date}T00:00:00Z`) * 1000;
 
-test("handbook: all rows, labels, first and last row, speed", { skip: handbook.skip }, async (t) => {
-  const history = await openHistory({ paths: [handbook.folder], mapping: await loadMapping("handbook") });
+test("handbook: all rows, labels, first and last row, speed", async (t) => {
+  const folder = sharedData(t, "handbook");
+  if (folder === undefined) return;
+  const history = await openHistory({ paths: [folder], mapping: await loadMapping("handbook") });
   assert.equal(history.total, 1_466_282);
   assert.equal(history.total_exact, true);
   const scenarios = [0, 0, 0, 0];
@@ -43,10 +44,12 @@ test("handbook: all rows, labels, first and last row, speed", { skip: handbook.s
   assert.ok(rate >= 100_000, `${rate} rows/s`);
 });
 
-test("handbook: known cards removed leaves the published counts", { skip: handbook.skip }, async () => {
+test("handbook: known cards removed leaves the published counts", async (t) => {
+  const folder = sharedData(t, "handbook");
+  if (folder === undefined) return;
   const range = { from_us: at("2018-07-25"), to_us: at("2018-08-15") };
   const mapping = await loadMapping("handbook");
-  const history = await openHistory({ paths: [handbook.folder], mapping, ...range });
+  const history = await openHistory({ paths: [folder], mapping, ...range });
   const [train, from, to] = [dayOf(range.from_us), dayOf(at("2018-08-08")), dayOf(at("2018-08-14"))];
   const known = new KnownCards({ train_from_day: train, test_from_day: from, test_to_day: to, label_delay_days: 7 });
   const tested: HistoryRow[] = [];
@@ -67,24 +70,28 @@ test("handbook: known cards removed leaves the published counts", { skip: handbo
   assert.deepEqual(scenarios, [20, 281, 84]);
 });
 
-test("handbook: the same folder twice is the same history once", { skip: handbook.skip }, async () => {
+test("handbook: the same folder twice is the same history once", async (t) => {
+  const folder = sharedData(t, "handbook");
+  if (folder === undefined) return;
   const mapping = await loadMapping("handbook");
   const to_us = at("2018-04-03");
-  const history = await openHistory({ paths: [handbook.folder, handbook.folder], mapping, to_us });
-  const once = await openHistory({ paths: [handbook.folder], mapping, to_us });
+  const history = await openHistory({ paths: [folder, folder], mapping, to_us });
+  const once = await openHistory({ paths: [folder], mapping, to_us });
   assert.deepEqual(await Array.fromAsync(history.rows()), await Array.fromAsync(once.rows()));
   assert.ok(history.duplicates > 18_000);
 });
 
-test("handbook: the features file agrees with the payments", { skip: handbook.skip }, async () => {
-  const table = await readFeatures(join(handbook.folder, "features_2018-07-25_2018-08-14.parquet"));
+test("handbook: the features file agrees with the payments", async (t) => {
+  const folder = sharedData(t, "handbook");
+  if (folder === undefined) return;
+  const table = await readFeatures(join(folder, "features_2018-07-25_2018-08-14.parquet"));
   assert.equal(table.rows, 201_295);
   assert.equal(table.names.length, 14);
   assert.equal(new Set(table.ids).size, table.rows);
   const [weekend, night] = [table.column("TX_DURING_WEEKEND"), table.column("TX_DURING_NIGHT")];
   const count = table.column("CUSTOMER_ID_NB_TX_1DAY_WINDOW");
   const history = await openHistory({
-    paths: [handbook.folder],
+    paths: [folder],
     mapping: await loadMapping("handbook"),
     from_us: at("2018-07-24"),
     to_us: at("2018-07-27"),
@@ -118,9 +125,10 @@ for (const [name, rows, frauds] of [
   ["sparkov", 680_811, 8058],
   ["evalml-cards", 82_719, 12_590],
 ] as const) {
-  const set = sharedSet(name);
-  test(`${name}: all rows and frauds by its mapping`, { skip: set.skip }, async () => {
-    const history = await openHistory({ paths: [set.folder], mapping: await loadMapping(name) });
+  test(`${name}: all rows and frauds by its mapping`, async (t) => {
+    const folder = sharedData(t, name);
+    if (folder === undefined) return;
+    const history = await openHistory({ paths: [folder], mapping: await loadMapping(name) });
     let [n, f] = [0, 0];
     for await (const batch of history.batches()) {
       n += batch.length;

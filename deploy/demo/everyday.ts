@@ -1,6 +1,7 @@
 /**
  * Genuine life: who pays when, where, how much. Besides plain days there are the payments that look like fraud and are
- * none: journeys, big purchases, people awake at night, shared computers, new phones, cards, payees, forgotten passwords.
+ * none: journeys, big purchases, people awake at night, shared computers, new phones, cards and payees, forgotten
+ * passwords.
  */
 import { EventKind } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { GenuineStory, Label } from "./items.ts";

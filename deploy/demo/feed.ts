@@ -2,7 +2,7 @@
 import { Outcome } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { FraudClient, type PaymentInit } from "../client/fraud_client.ts";
 import type { DemoItem, DemoPayment } from "./items.ts";
-import { demoStream } from "./stream.ts";
+import { type DemoOptions, demoStream } from "./stream.ts";
 
 export interface DemoFeedOptions {
   readonly grpc: string;
@@ -18,6 +18,24 @@ const PULSE_MS = 20;
 const BATCH_MAX = 64;
 /** Latencies kept for the live line. */
 const LATENCIES_MAX = 50_000;
+
+/**
+ * The payments of a live demo: stories short enough to be watched, and so many people that nobody pays faster than a
+ * person can: about once in eight minutes.
+ */
+export function liveDemo(seed: number, startUs: number, rate: number): DemoOptions {
+  return {
+    seed,
+    startUs,
+    days: Number.POSITIVE_INFINITY,
+    users: Math.min(1_000_000, Math.max(1000, Math.round(rate * 500))),
+    merchants: 500,
+    paymentsPerSecond: rate,
+    fraudShare: 0.01,
+    storyScale: 0.05,
+    labelDelayUs: 60e6,
+  };
+}
 
 /** A payment as the API takes it. */
 export function paymentInit(p: DemoPayment): PaymentInit {
@@ -49,17 +67,7 @@ export class DemoFeed {
   constructor(o: DemoFeedOptions) {
     this.#o = o;
     this.#client = new FraudClient(o.grpc, o.api_key);
-    this.#items = demoStream({
-      seed: o.seed,
-      startUs: Date.now() * 1000,
-      days: Number.POSITIVE_INFINITY,
-      users: 5000,
-      merchants: 500,
-      paymentsPerSecond: o.rate,
-      fraudShare: 0.01,
-      storyScale: 0.05,
-      labelDelayUs: 60e6,
-    });
+    this.#items = demoStream(liveDemo(o.seed, Date.now() * 1000, o.rate));
     this.#next = this.#items.next().value ?? null;
   }
 

@@ -1,6 +1,6 @@
 /**
- * What becomes known later: most frauds are charged back or confirmed after days, some never; a few genuine payments are
- * looked at and cleared, refunded, reversed, or charged back in error and the label taken back.
+ * What becomes known later: most frauds are charged back or confirmed after days, some never; a few genuine payments
+ * are looked at and cleared, refunded, reversed, or charged back in error and the label taken back.
  */
 import { EventKind, OutcomeKind } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { DemoPayment, Label } from "./items.ts";

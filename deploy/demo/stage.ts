@@ -29,7 +29,7 @@ export interface PaymentPlan {
   /** Euro cents; turned into the currency of the shop's place, or online of the user's home. */
   readonly cents: number;
   readonly card: string;
-  /** Place of the payer (an index of the population's places) for an online payment; a local one is made in the shop. */
+  /** Place of an online payer (an index of the population's places); a local payment is made in the shop. */
   readonly from: number;
   readonly channel: DemoPayment["channel"];
   readonly device?: string;

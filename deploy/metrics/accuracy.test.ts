@@ -15,8 +15,8 @@ function scored(rows: readonly Row[]): ScoredPayments {
   return table;
 }
 
-// Two days, two cards a day. Day 1: a (.9, fraud on its smaller payment) and b (.8) are alerted: 1 of 2. Day 2: a is left
-// out although it leads; c (.6, fraud) and b (.5) are alerted: 1 of 2; d's fraud is missed.
+// Two days, two cards a day. Day 1: a (.9, fraud on its smaller payment) and b (.8) are alerted: 1 of 2. Day 2: a is
+// left out although it leads; c (.6, fraud) and b (.5) are alerted: 1 of 2; d's fraud is missed.
 const TWO_DAYS: readonly Row[] = [
   [1, "a", 0.9, 0],
   [1, "a", 0.2, 1, 1],
@@ -126,7 +126,7 @@ test("property: card precision equals the protocol followed literally", () => {
   );
 });
 
-test("property: at most k cards a day on average lie above the budget's threshold, and the next lower score is one too many", () => {
+test("property: the threshold of a budget lets through k cards a day, and any higher one fewer", () => {
   fc.assert(
     fc.property(anyRows, fc.integer({ min: 1, max: 4 }), (rows, k) => {
       const best = new Map<string, number>();

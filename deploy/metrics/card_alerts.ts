@@ -1,8 +1,8 @@
 /**
- * What a desk that can look at k cards a day would find. Per day the score of a card is the largest score of its payments
- * that day; the k cards with the highest are alerted; a card is found when it is alerted on a day on which it has a
- * fraud, and it takes no part in later days. Equal card scores are ordered by card number (first appearance), so the
- * result is the same in every run.
+ * What a desk that can look at k cards a day would find. Per day the score of a card is the largest score of its
+ * payments that day; the k cards with the highest are alerted; a card is found when it is alerted on a day on which it
+ * has a fraud, and it takes no part in later days. Equal card scores are ordered by card number (first appearance), so
+ * the result is the same in every run.
  */
 import type { ScoredPayments } from "./scored_payments.ts";
 

@@ -13,8 +13,8 @@ export interface KnownCardsWindow {
 }
 
 /**
- * Learns from labelled payments which cards are known on which day. Feed it every payment from the first training day to
- * the last test day, in any order; payments before the training days and after the test days are ignored.
+ * Learns from labelled payments which cards are known on which day. Feed it every payment from the first training day
+ * to the last test day, in any order; payments before the training days and after the test days are ignored.
  */
 export class KnownCards {
   readonly #window: KnownCardsWindow;

@@ -1,7 +1,8 @@
 /**
- * Published results on the handbook payments, for printing beside ours. Source of all rows: Y.-A. Le Borgne, W. Siblini,
- * B. Lebichot, G. Bontempi, "Reproducible Machine Learning for Credit Card Fraud Detection - Practical Handbook", 2022.
- * Measures are on the test set with the known cards removed (known_cards.ts), features standardised on the training set.
+ * Published results on the handbook payments, for printing beside ours. Source of all rows: Y.-A. Le Borgne, W.
+ * Siblini, B. Lebichot, G. Bontempi, "Reproducible Machine Learning for Credit Card Fraud Detection - Practical
+ * Handbook", 2022. Measures are on the test set with the known cards removed (known_cards.ts), features
+ * standardised on the training set.
  */
 
 export interface PublishedResult {
@@ -59,7 +60,7 @@ export const HANDBOOK_FOLDS: PublishedTable = {
   ],
 };
 
-/** Tables that belong to a data format (the name of its column mapping); empty for a format without published results. */
+/** Tables that belong to a data format (the name of its column mapping); empty for one without published results. */
 export function publishedTables(format: string): readonly PublishedTable[] {
   return format === "handbook" ? [HANDBOOK_WEEK, HANDBOOK_FOLDS] : [];
 }

@@ -3,7 +3,7 @@
  * place where adapters meet ports. Engines (the nats-server) are started by whoever calls.
  */
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FEATURES_VERSION, FraudDecider, type Scoring } from "../../actors/decision/decider.ts";
@@ -24,6 +24,7 @@ import type { Tenant } from "../../proto/tenant.ts";
 import { H, keyedHashText } from "../../runtime/kernel/keyed_hash.ts";
 import { connectNats, type NatsLink } from "../../runtime/nats/connection.ts";
 import { measureFsyncRate } from "../../runtime/nats/fsync_probe.ts";
+import { KvLeaseStore } from "../../runtime/nats/kv_lease.ts";
 import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
 import { PublicStreams } from "../../runtime/nats/public_streams.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
@@ -63,6 +64,8 @@ export interface FraudNodeOptions {
   readonly mailbox_blocks_max?: number;
   readonly late_tolerance_us?: number;
   readonly cuda?: boolean;
+  /** Claim the shards without waiting for the leases of a node that holds them. */
+  readonly take_over?: boolean;
   /** Told when a shard stopped for good: the process should end. */
   readonly onShardStopped?: (detail: Record<string, unknown>) => void;
 }
@@ -173,9 +176,17 @@ interface RuntimeParts {
   readonly sealer: (journalId: string) => SectionSealer;
 }
 
+/** This node's name: kept in its data folder, so that a restart finds its own lease. */
+function nodeId(data_dir: string): string {
+  const file = join(data_dir, "node-id");
+  if (!existsSync(file)) writeFileSync(file, `node-${randomUUID().slice(0, 8)}\n`);
+  return readFileSync(file, "utf8").trim();
+}
+
 function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode> {
   return RuntimeNode.start({
-    owner: { node: `node-${process.pid}`, bootId: randomUUID() },
+    owner: { node: nodeId(o.data_dir), bootId: randomUUID() },
+    leases: o.take_over === true ? null : new KvLeaseStore(p.link),
     shards: o.shards,
     journals: new JetStreamJournalStore(p.link),
     snapshots: new SnapshotFiles(join(o.data_dir, "snapshots")),

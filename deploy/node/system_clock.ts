@@ -13,4 +13,8 @@ export const systemTimers: Timers = {
   after: (delay_ms, run) => {
     setTimeout(run, delay_ms);
   },
+  every: (delay_ms, run) => {
+    const timer = setInterval(run, delay_ms);
+    return () => clearInterval(timer);
+  },
 };

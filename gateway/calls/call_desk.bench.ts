@@ -1,6 +1,7 @@
 /**
- * What the desk adds to the codec for each payment of a 64-payment stream message, and unary calls against a raw grpc-js
- * echo of the same messages (both ends in this process). Run it with `node`; `--json` prints one line of JSON.
+ * What the desk adds to the codec for each payment of a 64-payment stream message, and unary calls against a raw
+ * grpc-js echo of the same messages (both ends in this process). Run it with `node`; `--json` prints one line of
+ * JSON.
  */
 import { parseArgs } from "node:util";
 import { create, toBinary } from "@bufbuild/protobuf";

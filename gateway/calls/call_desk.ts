@@ -1,7 +1,7 @@
 /**
- * Owns the way of every call from bytes to bytes, whatever transport brought it: scan the header, ask the intake for room
- * (or shed), decode into the open block, wait for the rows' results or the deadline, encode the answer. Per message it
- * uses one pooled object and no promise; per payment it does nothing, that is the codec's.
+ * Owns the way of every call from bytes to bytes, whatever transport brought it: scan the header, ask the intake for
+ * room (or shed), decode into the open block, wait for the rows' results or the deadline, encode the answer. Per
+ * message it uses one pooled object and no promise; per payment it does nothing, that is the codec's.
  */
 import type { RowBlock } from "../../proto/columns.ts";
 import { ErrorCode } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
@@ -89,7 +89,7 @@ export class CallDesk {
       this.#turnAway(kind, bytes, ErrorCode.UNAVAILABLE, 0, reply, metrics);
       return;
     }
-    const block = this.options.intake.open(rows);
+    const block = this.options.intake.open(rows, bytes.length);
     if (block === null) {
       this.#shed(kind, bytes, rows, reply, metrics);
       return;

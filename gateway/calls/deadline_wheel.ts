@@ -1,7 +1,7 @@
 /**
- * Owns the deadlines of all pending calls: a wheel of 10 ms slots, each a doubly linked list through the waiting objects
- * themselves. Adding and removing are a few pointer writes and one timer serves all. A call expires within one slot after
- * its deadline, never before it.
+ * Owns the deadlines of all pending calls: a wheel of 10 ms slots, each a doubly linked list through the waiting
+ * objects themselves. Adding and removing are a few pointer writes and one timer serves all. A call expires within
+ * one slot after its deadline, never before it.
  */
 import type { Clock } from "../../runtime/ports.ts";
 

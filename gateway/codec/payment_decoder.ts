@@ -43,6 +43,8 @@ import { isCardNumber, isIpText } from "./text_forms.ts";
 const { MALFORMED, REQUIRED, INVALID, NOT_UTF8 } = ErrorCode;
 /** Minor units. */
 export const AMOUNT_MAX = 100_000_000_000;
+/** Base minor units that a window holds in 40 bits. */
+const BASE_AMOUNT_MAX = 2 ** 40 - 1;
 const NAME_BYTES = 32;
 
 // Field numbers of Payment.
@@ -132,7 +134,9 @@ function takeMoney(bytes: Uint8Array, seen: number, block: RowBlock, row: number
   const packed = (a * 26 + b) * 26 + c;
   if (CURRENCY_KNOWN[packed] === 0) return refuse(block, row, INVALID, CURRENCY);
   block.currency[row] = packed;
-  const base = Math.round(amount * tenant.rates[packed]);
+  const converted = Math.round(amount * tenant.rates[packed]);
+  // More than a window holds (a huge amount in a weak base currency) counts as no rate.
+  const base = converted <= BASE_AMOUNT_MAX ? converted : Number.NaN;
   block.amountBase[row] = base;
   if (Number.isNaN(base)) block.degraded[row] = DEGRADED_FX;
   return true;

@@ -1,6 +1,6 @@
 /**
- * Owns the gRPC server: its methods, health, reflection, TLS, limits, and a shutdown that answers what was taken before it
- * closes.
+ * Owns the gRPC server: its methods, health, reflection, TLS, limits, and a shutdown that answers what was taken
+ * before it closes.
  */
 import { once } from "node:events";
 import { Server, ServerCredentials, type ServerOptions, type UntypedServiceImplementation } from "@grpc/grpc-js";
@@ -47,7 +47,7 @@ const SETTINGS: ServerOptions = {
   "grpc.keepalive_timeout_ms": 10_000,
   "grpc.keepalive_permit_without_calls": 1,
   // A window of one HTTP/2 default (64 KiB) would cost a round trip for every few batches.
-  "grpc-node.flow_control_window": 1 << 20,
+  "grpc-node.flow_control_window": 1 << 16,
 };
 
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {

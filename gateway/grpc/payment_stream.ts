@@ -1,7 +1,7 @@
 /**
- * Owns one AnalyzeStream call: authenticated once, each message decoded at once into the open block, its response written
- * when all its rows are acknowledged. A client that does not read its answers is not read from, so that neither side's
- * queue grows. One object a stream; messages make none here.
+ * Owns one AnalyzeStream call: authenticated once, each message decoded at once into the open block, its response
+ * written when all its rows are acknowledged. A client that does not read its answers is not read from, so that
+ * neither side's queue grows. One object a stream; messages make none here.
  */
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { ErrorCode } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";

@@ -1,6 +1,6 @@
 /**
- * Owns the form of an API key: `fg_<id>_<secret>`, an id of 12 hex digits that may be logged and 32 random bytes that may
- * not. Only the SHA-256 of the whole key is stored: 256 random bits need no slow hash.
+ * Owns the form of an API key: `fg_<id>_<secret>`, an id of 12 hex digits that may be logged and 32 random bytes that
+ * may not. Only the SHA-256 of the whole key is stored: 256 random bits need no slow hash.
  */
 import { createHash, randomBytes } from "node:crypto";
 

@@ -1,6 +1,7 @@
 /**
- * Owns who may call: the tenants of this node and their API keys. A header is looked up once, compared in constant time,
- * and remembered, so that authentication costs one map lookup a call (and nothing for the messages of a stream).
+ * Owns who may call: the tenants of this node and their API keys. A header is looked up once, compared in constant
+ * time, and remembered, so that authentication costs one map lookup a call (and nothing for the messages of a
+ * stream).
  */
 import { timingSafeEqual } from "node:crypto";
 import type { Tenant } from "../../proto/tenant.ts";

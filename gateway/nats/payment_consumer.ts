@@ -1,7 +1,8 @@
 /**
  * Owns the payments published to NATS: each message is decided through the same desk as every other call and
  * acknowledged only when its decisions are committed and its answer is stored. A refused payment goes to the dead
- * letters with its error; what may succeed later is asked for again, and a payment decided before gets its decision again.
+ * letters with its error; what may succeed later is asked for again, and a payment decided before gets its decision
+ * again.
  */
 import { create, fromBinary } from "@bufbuild/protobuf";
 import {

@@ -1,6 +1,6 @@
 /**
- * Owns what a published message says: one payment or a batch, JSON or protobuf, each payment kept as its bytes so that a
- * refused one can be sent on alone.
+ * Owns what a published message says: one payment or a batch, JSON or protobuf, each payment kept as its bytes so
+ * that a refused one can be sent on alone.
  *
  * Protobuf: an AnalyzeStreamRequest or a Payment. They are told apart by field 1, which a Payment must have as a text
  * (its id) and an AnalyzeStreamRequest only ever has as a number. JSON: a payment, {payment}, {payments: [...],

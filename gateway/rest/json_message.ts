@@ -1,6 +1,6 @@
 /**
- * Owns the way from JSON bodies to protobuf bytes: protobuf's JSON mapping, unknown fields tolerated, every error naming
- * its field by the proto name (`amount_minor`; bodies may spell it `amountMinor` too).
+ * Owns the way from JSON bodies to protobuf bytes: protobuf's JSON mapping, unknown fields tolerated, every error
+ * naming its field by the proto name (`amount_minor`; bodies may spell it `amountMinor` too).
  */
 import { type DescMessage, fromJson, type JsonObject, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { ErrorCode, PaymentSchema } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";

@@ -1,6 +1,6 @@
 /**
- * Owns the comments of the .proto file: the limits are stated there, beside each field, and the OpenAPI document repeats
- * them. Generated descriptors carry no comments, so the file is read line by line.
+ * Owns the comments of the .proto file: the limits are stated there, beside each field, and the OpenAPI document
+ * repeats them. Generated descriptors carry no comments, so the file is read line by line.
  */
 import { readFileSync } from "node:fs";
 

@@ -1,6 +1,6 @@
 /**
- * Certificates for the TLS tests, made here so that the tests need no tool: one self-signed authority that signs a server's
- * and a client's certificate (ECDSA P-256, X.509 v3, written as DER by hand).
+ * Certificates for the TLS tests, made here so that the tests need no tool: one self-signed authority that signs a
+ * server's and a client's certificate (ECDSA P-256, X.509 v3, written as DER by hand).
  */
 import { createSign, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";

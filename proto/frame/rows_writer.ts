@@ -68,7 +68,7 @@ export class RowsWriter {
   }
 
   /**
-   * @param rows row numbers of the block that go into this frame, ascending; n of them
+   * @param rows row numbers of the block that go into this frame, in the order they were accepted; n of them
    * @param matrix feature matrix, row-major float32, one row a block row; `bits` is the same memory as Uint32Array
    * @returns a buffer with `room` free bytes in front of the body
    */

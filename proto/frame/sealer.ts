@@ -4,7 +4,7 @@
  * used once because a frame number is formed once in an epoch. Layout: u16 rows, then the sealed text: for each row of the
  * tenant u8 flags (1: whole message follows) and its fields or the message, each with its length.
  */
-import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from "node:crypto";
 import { zstdCompressSync, zstdDecompressSync, constants } from "node:zlib";
 import { RAW_FIELDS, RAW_MESSAGE, type RowBlock } from "../columns.ts";
 import type { Tenant } from "../tenant.ts";
@@ -20,14 +20,16 @@ export class SealBroken extends Error {
 
 export class SectionSealer implements Sealer {
   readonly #ids: Buffer[];
-  readonly #keys: Buffer[];
+  readonly #keys: KeyObject[];
   readonly #nonce = Buffer.alloc(12);
   #plain = Buffer.alloc(1 << 19);
   #at = 0;
 
   constructor(tenants: readonly Tenant[], journalId: string) {
     this.#ids = tenants.map((t) => Buffer.from(t.id));
-    this.#keys = tenants.map((t) => createHash("sha256").update(t.seal_key).update(journalId).digest());
+    this.#keys = tenants.map((t) =>
+      createSecretKey(createHash("sha256").update(t.seal_key).update(journalId).digest()),
+    );
   }
 
   tenantId(index: number): Uint8Array {

@@ -1,7 +1,7 @@
 /**
- * The public JetStream streams as an adapter: payments come from `fraud.transaction.events` by a durable pull consumer,
- * answers go to `fraud.analysis.events`, what cannot be answered to `fraud.transaction.dead-letter`. Streams are created
- * when they are missing and never changed when they exist: an operator may have set other limits.
+ * The public JetStream streams as an adapter: payments come from `fraud.transaction.events` by a durable pull
+ * consumer, answers go to `fraud.analysis.events`, what cannot be answered to `fraud.transaction.dead-letter`.
+ * Streams are created when they are missing and never changed when they exist: an operator may have set other limits.
  */
 import {
   AckPolicy,

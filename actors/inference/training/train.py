@@ -140,8 +140,8 @@ def card(args: argparse.Namespace, data: FeatureExport, cut: int, params: dict, 
         "data": {
             "sha256": data.data_sha256,
             "source": data.source,
-            "from_us": float(data.times[0]),
-            "to_us": float(data.times[-1]),
+            "from_us": int(data.times[0]),
+            "to_us": int(data.times[-1]),
             "rows": len(data.labels),
             "positives": int(data.labels.sum()),
         },
@@ -155,6 +155,12 @@ def card(args: argparse.Namespace, data: FeatureExport, cut: int, params: dict, 
         },
         "feature_names": data.names,
     }
+
+
+def card_text(content: dict) -> str:
+    """Indented JSON with exponents as JavaScript writes them: 1e-5, not 1e-05, which the formatter would change."""
+    text = json.dumps(content, indent=2)
+    return re.sub(r"^( *\"\w+\": [\d.]+e-)0+(\d+,?)$", r"\1\2", text, flags=re.MULTILINE) + "\n"
 
 
 def main() -> None:
@@ -177,7 +183,7 @@ def main() -> None:
         "model": write(args.out, "model.onnx", graph),
         "explain": write(args.out, "explain.bin", explain_bytes(forest, len(data.names))),
     }
-    (args.out / "card.json").write_text(json.dumps(content, indent=2) + "\n")
+    (args.out / "card.json").write_text(card_text(content))
     report("done", card={key: value for key, value in content.items() if key != "feature_names"})
 
 

@@ -1,7 +1,7 @@
 /**
- * Compromised terminals: a skimmer sits on a few counters at a time, for days. Some cards paid with there are copied and
- * used hours later: again at that counter, or in shops of the same city. A fixed share of all payments is kept for this
- * story, so it runs on its own account and not on the one that starts the others.
+ * Compromised terminals: a skimmer sits on a few counters at a time, for days. Some cards paid with there are copied
+ * and used hours later: again at that counter, or in shops of the same city. A fixed share of all payments is kept for
+ * this story, so it runs on its own account and not on the one that starts the others.
  */
 import { LOCAL_SHARE } from "../population.ts";
 import type { Prng } from "../prng.ts";

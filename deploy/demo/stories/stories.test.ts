@@ -81,7 +81,7 @@ test("card testing: many tiny payments of several cards from one device, decline
   assert.ok(declined > 0.25 && declined < 0.55, `${declined} declined`);
 });
 
-test("account takeover: failed logins, login, password, payee from a foreign device; then transfers to that payee", () => {
+test("account takeover: failed logins, login, password, payee from a foreign device; then transfers to it", () => {
   const found = episodes("account_takeover");
   const genuineDevices = new Set(payments.filter((p) => !p.label.fraud).map((p) => p.deviceId));
   assert.ok(found.length >= 30, `${found.length} episodes`);

@@ -10,11 +10,13 @@ import {
   NO_AMOUNT,
   REVERSED,
   SUPERSEDED,
+  timeAt,
   WORD_COUNTERPARTY,
   WORD_ID_HI,
   WORD_ID_LO,
 } from "./event_words.ts";
-import { B_FRAUDS, BOUNDARY, HeavyBoundaries } from "./heavy_boundaries.ts";
+import { Handles } from "./handles.ts";
+import { B_FRAUDS, HeavyBoundaries } from "./heavy_boundaries.ts";
 import { POSITION_MASK } from "./heavy_store.ts";
 import { MaxDeque } from "./max_deque.ts";
 import { PositionMap } from "./position_map.ts";
@@ -37,8 +39,11 @@ export class Heavy extends HeavyBoundaries {
   /** Time of the newest event. */
   private newestUs = Number.NEGATIVE_INFINITY;
   private oldestUs = Number.POSITIVE_INFINITY;
+  /** Counterparty -> handle of its newest event. */
   private readonly newestOf = new PositionMap();
+  /** Low word of the id -> handle. */
   private readonly ids: PositionMap | null;
+  private readonly handles = new Handles();
   private readonly maxima = new MaxDeque();
   private readonly shadow: Float64Array;
   /** Of the last append: time of the newest earlier event of the same counterparty, -Infinity without. */
@@ -77,27 +82,36 @@ export class Heavy extends HeavyBoundaries {
     this.newestUs = timeUs;
     if (position === this.head) this.oldestUs = timeUs;
     this.end = (position + 1) & POSITION_MASK;
-    this.write(position, timeUs, amount, cp, own);
-    this.writeId(position, idHi, idLo, frame);
     this.metUs = Number.NEGATIVE_INFINITY;
     let back = 0;
+    const handle = this.handles.take(position, this.head);
     if ((own & REVERSED) === 0) {
-      const met = this.newestOf.swap(cp, position);
-      if (met >= 0) {
+      const known = this.newestOf.swap(cp, handle);
+      if (known >= 0) {
+        const met = this.handles.position(known);
         back = (position - met) & POSITION_MASK;
-        this.metUs = this.timeOf(met);
-        this.supersede(met);
+        this.metUs = this.supersede(met);
       }
       if ((own & NO_AMOUNT) === 0) this.maxima.push(position, amount);
     }
-    this.setBack(position, back);
-    if (this.ids !== null && (idHi | idLo) !== 0) this.ids.add(idLo, position);
-    this.enter(position, timeUs, own, amount);
+    this.write(position, timeUs, amount, cp, idHi, idLo, frame, own, back);
+    if (this.ids !== null && (idHi | idLo) !== 0) this.ids.add(idLo, handle);
+    this.enter(position);
   }
 
-  private supersede(position: number): void {
-    this.setFlag(position, SUPERSEDED, true);
+  /** Position of the newest event of a counterparty, -1 without. */
+  private newest(cp: number): number {
+    const handle = this.newestOf.get(cp);
+    return handle < 0 ? -1 : this.handles.position(handle);
+  }
+
+  /** Marks an event as followed by another of its counterparty; returns its time. */
+  private supersede(position: number): number {
+    const words = this.wordsOf(position);
+    const o = this.offsetOf(position);
+    words[o + 1] |= SUPERSEDED;
     this.changeDistinct(position, -1);
+    return timeAt(words, o);
   }
 
   private unsupersede(position: number): void {
@@ -117,55 +131,61 @@ export class Heavy extends HeavyBoundaries {
     const position = this.after(timeUs);
     // Its neighbours of the same counterparty, by the positions before the move.
     let next = -1;
-    let met = this.newestOf.get(cp);
+    let met = this.newest(cp);
     while (met >= 0 && this.rank(met) >= this.rank(position)) {
       next = met;
       met = this.previousOf(met);
     }
     this.moveUp(position);
+    const handle = this.handles.take(position, this.head);
     const back = met < 0 ? 0 : (position - met) & POSITION_MASK;
     let own = flags;
     if (next >= 0) {
       own |= SUPERSEDED;
       this.setBack((next + 1) & POSITION_MASK, (next + 1 - position) & POSITION_MASK);
-    } else this.newestOf.swap(cp, position);
-    this.write(position, timeUs, amount, cp, own);
-    this.writeId(position, idHi, idLo, frame);
-    this.setBack(position, back);
-    if (this.ids !== null && (idHi | idLo) !== 0) this.ids.add(idLo, position);
+    } else this.newestOf.swap(cp, handle);
+    this.write(position, timeUs, amount, cp, idHi, idLo, frame, own, back);
+    if (this.ids !== null && (idHi | idLo) !== 0) this.ids.add(idLo, handle);
     if (position === this.head) this.oldestUs = timeUs;
     this.forget(position);
     this.maxima.shift(position, this.head);
     if ((own & NO_AMOUNT) === 0) this.maxima.insert(position, this.head, amount);
-    this.enter(position, timeUs, own, amount);
+    this.enter(position);
     if (met >= 0 && next < 0) this.supersede(met);
     this.metUs = met < 0 ? Number.NEGATIVE_INFINITY : this.timeOf(met);
   }
 
-  /** Moves the events from `position` on up by one and keeps the indexes right. */
+  /** Moves the events from `position` on up by one: chunk by chunk from the newest, each chunk's last to the next one. */
   private moveUp(position: number): void {
-    const { stride, ids } = this.plan;
-    const last = (this.end - 1) & POSITION_MASK;
-    for (let p = last; ; p = (p - 1) & POSITION_MASK) {
-      const to = (p + 1) & POSITION_MASK;
+    const { stride } = this.plan;
+    this.handles.moveUp(position, this.end, this.head);
+    for (let to = this.end; to !== position; ) {
       this.unshare(to);
-      const words = this.wordsOf(p);
-      const o = this.offsetOf(p);
-      const target = this.wordsOf(to);
-      const q = this.offsetOf(to);
-      for (let k = 0; k < stride; k++) target[q + k] = words[o + k];
-      const flags = words[o + 1] & 15;
-      if ((flags & (REVERSED | SUPERSEDED)) === 0) this.newestOf.move(words[o + WORD_COUNTERPARTY], p, to);
-      const back = words[o + stride - 1];
-      // The one before did not move unless it lies at `position` or behind.
-      if (back !== 0 && back > ((p - position) & POSITION_MASK)) target[q + stride - 1] = back + 1;
-      if (ids && this.ids !== null && (words[o + WORD_ID_HI] | words[o + WORD_ID_LO]) !== 0) {
-        this.ids.move(words[o + WORD_ID_LO], p, to);
+      const inChunk = to & (CHUNK_EVENTS - 1);
+      const left = (to - position) & POSITION_MASK;
+      const words = this.wordsOf(to);
+      const o = this.offsetOf(to);
+      if (inChunk === 0) {
+        const p = (to - 1) & POSITION_MASK;
+        const source = this.wordsOf(p);
+        const q = this.offsetOf(p);
+        for (let k = 0; k < stride; k++) words[o + k] = source[q + k];
+        to = p;
+      } else {
+        const n = Math.min(inChunk, left);
+        words.copyWithin(o - (n - 1) * stride, o - n * stride, o);
+        to = (to - n) & POSITION_MASK;
       }
-      if (p === position) break;
     }
     this.unshare(position);
-    this.end = (this.end + 1) & POSITION_MASK;
+    const end = (this.end + 1) & POSITION_MASK;
+    this.end = end;
+    // The one before did not move unless it lies at `position` or behind.
+    for (let p = (position + 1) & POSITION_MASK, moved = 0; p !== end; p = (p + 1) & POSITION_MASK, moved++) {
+      const words = this.wordsOf(p);
+      const o = this.offsetOf(p) + stride - 1;
+      if (words[o] > moved) words[o]++;
+    }
   }
 
   /** Drops at most `limit` of the oldest events with time <= cutoffUs; returns how many. */
@@ -183,10 +203,12 @@ export class Heavy extends HeavyBoundaries {
     const words = this.wordsOf(head);
     const o = this.offsetOf(head);
     this.leaveOldest();
-    if ((words[o + 1] & (REVERSED | SUPERSEDED)) === 0) this.newestOf.remove(words[o + WORD_COUNTERPARTY], head);
+    const handle = this.handles.handle(head);
+    if ((words[o + 1] & (REVERSED | SUPERSEDED)) === 0) this.newestOf.remove(words[o + WORD_COUNTERPARTY], handle);
     if (this.ids !== null && (words[o + WORD_ID_HI] | words[o + WORD_ID_LO]) !== 0) {
-      this.ids.remove(words[o + WORD_ID_LO], head);
+      this.ids.remove(words[o + WORD_ID_LO], handle);
     }
+    this.handles.release(head);
     if (this.maxima.length > 0 && this.maxima.position(0) === head) this.maxima.popFront();
     this.head = (head + 1) & POSITION_MASK;
     if ((this.head & (CHUNK_EVENTS - 1)) === 0) this.releaseChunk(head >>> 6);
@@ -197,7 +219,8 @@ export class Heavy extends HeavyBoundaries {
   findId(idHi: number, idLo: number): number {
     if (this.ids === null) return -1;
     let best = -1;
-    for (let p = this.ids.first(idLo); p >= 0; p = this.ids.next()) {
+    for (let h = this.ids.first(idLo); h >= 0; h = this.ids.next()) {
+      const p = this.handles.position(h);
       if (this.wordsOf(p)[this.offsetOf(p) + WORD_ID_HI] !== idHi) continue;
       if (best < 0 || this.rank(p) > this.rank(best)) best = p;
     }
@@ -229,16 +252,16 @@ export class Heavy extends HeavyBoundaries {
     this.setBack(position, 0);
     if (next >= 0) this.setBack(next, before < 0 ? 0 : (next - before) & POSITION_MASK);
     else if (before >= 0) {
-      this.newestOf.swap(cp, before);
+      this.newestOf.swap(cp, this.handles.handle(before));
       this.unsupersede(before);
-    } else this.newestOf.remove(cp, position);
+    } else this.newestOf.remove(cp, this.handles.handle(position));
     this.forgetOne(position);
     if ((flags & NO_AMOUNT) === 0) this.uncover(position);
   }
 
   /** The next event of the counterparty: by scan from the event, and by the chain from the newest, whichever is first. */
   private nextOf(position: number, cp: number): number {
-    let chain = this.newestOf.get(cp);
+    let chain = this.newest(cp);
     for (let p = (position + 1) & POSITION_MASK; ; p = (p + 1) & POSITION_MASK) {
       const words = this.wordsOf(p);
       const o = this.offsetOf(p);
@@ -277,37 +300,40 @@ export class Heavy extends HeavyBoundaries {
     }
   }
 
-  /** Fills the plan's tallies (and, with `delayed`, the delayed counts) for a query at timeUs. */
-  query(timeUs: number, delayed: boolean): void {
+  /**
+   * The tallies for a query at timeUs, to be read only and at once; with `delayed` fills the plan's delayed counts.
+   */
+  query(timeUs: number, delayed: boolean): Float64Array {
     this.follow(timeUs);
-    const { windows, tally } = this.plan;
-    const s = this.sums;
-    for (let w = 0; w < windows; w++) {
-      for (let k = T_COUNT; k <= T_DISTINCT; k++) tally[w * TALLY + k] = s[w * BOUNDARY + k];
-    }
     if (delayed) this.queryDelayed();
-    if (timeUs >= this.newestUs) this.maximaFrom(this.end);
-    else this.queryLate(timeUs);
+    if (timeUs >= this.newestUs) {
+      this.maximaFrom(this.end, this.sums);
+      return this.sums;
+    }
+    const { windows, tally } = this.plan;
+    for (let k = 0; k < windows * TALLY; k++) tally[k] = this.sums[k];
+    this.queryLate(timeUs);
+    return tally;
   }
 
   private queryDelayed(): void {
     const { windows, delayedWindows, delayed } = this.plan;
     const s = this.sums;
-    const end = windows * BOUNDARY;
+    const end = windows * TALLY;
     for (let w = 0; w < delayedWindows; w++) {
-      const start = end + (w + 1) * BOUNDARY;
+      const start = end + (w + 1) * TALLY;
       delayed[w * 2] = s[start + T_COUNT] - s[end + T_COUNT];
       delayed[w * 2 + 1] = s[start + B_FRAUDS] - s[end + B_FRAUDS];
     }
   }
 
   /** Maxima of the windows that end before `stop`. */
-  private maximaFrom(stop: number): void {
-    const { windows, tally } = this.plan;
+  private maximaFrom(stop: number, tally: Float64Array): void {
+    const { windows } = this.plan;
     const d = this.maxima;
     let i = 0;
     for (let w = windows - 1; w >= 0; w--) {
-      i = d.search(this.tails[w], this.head, i);
+      i = d.seek(this.tails[w], this.head, i);
       const held = i < d.length && this.rank(d.position(i)) < this.rank(stop);
       tally[w * TALLY + T_MAX] = held ? d.amount(i) : -1;
     }
@@ -387,12 +413,12 @@ export class Heavy extends HeavyBoundaries {
         tally[i + T_SQUARES_HI]--;
       }
     }
-    this.maximaFrom(stop);
+    this.maximaFrom(stop, tally);
   }
 
   /** Time of the newest event of a counterparty with time <= timeUs that is not reversed; -Infinity without. */
   latestOf(cp: number, timeUs: number): number {
-    let p = this.newestOf.get(cp);
+    let p = this.newest(cp);
     while (p >= 0) {
       const time = this.timeOf(p);
       if (time <= timeUs) return time;
@@ -403,7 +429,7 @@ export class Heavy extends HeavyBoundaries {
 
   /** Allocated bytes beside the events' chunks. */
   bytes(): number {
-    const maps = this.newestOf.bytes() + (this.ids?.bytes() ?? 0);
-    return this.storeBytes() + maps + this.maxima.bytes() + this.sums.length * 8 + this.tails.length * 4 + 400;
+    const maps = this.newestOf.bytes() + (this.ids?.bytes() ?? 0) + this.handles.bytes();
+    return this.storeBytes() + maps + this.maxima.bytes() + this.sums.length * 8 + this.tails.length * 20 + 600;
   }
 }

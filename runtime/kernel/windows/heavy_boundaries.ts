@@ -3,11 +3,12 @@
  * than B, its sums are over the events from the tail to the newest. Boundaries follow the queries in both directions;
  * they are a cache, so where they stand is never seen.
  */
-import { CHUNK_EVENTS } from "./event_arena.ts";
-import { amountAt, FRAUD, NO_AMOUNT, REVERSED, SUPERSEDED, timeAt } from "./event_words.ts";
-import { HeavyStore, POSITION_MASK, T_FRAUDS } from "./heavy_store.ts";
+import { CHUNK_EVENTS, SLAB_BITS, SLAB_MASK } from "./event_arena.ts";
+import { FRAUD, NO_AMOUNT, REVERSED, SUPERSEDED, timeAt } from "./event_words.ts";
+import { CHUNK_BITS, HeavyStore, POSITION_MASK, T_FRAUDS } from "./heavy_store.ts";
 import {
   RADIX,
+  SMALL_AMOUNT,
   squareHi,
   squareLo,
   T_AMOUNTS,
@@ -16,130 +17,131 @@ import {
   T_SQUARES_HI,
   T_SQUARES_LO,
   T_SUM,
+  TALLY,
 } from "./tally.ts";
 import type { WindowPlan } from "./window_options.ts";
 
-/** Numbers a boundary: count, amounts, sum, squares hi, lo, distinct (as in a tally), B, time of the tail. */
-export const BOUNDARY = 8;
-export const B_TIME = 6;
-export const B_TAIL_TIME = 7;
 /** Delayed boundaries keep frauds where the others keep amounts. */
 export const B_FRAUDS = T_AMOUNTS;
 
 export class HeavyBoundaries extends HeavyStore {
-  protected readonly tails: Uint32Array;
+  protected readonly tails: Int32Array;
+  /** A tally each, so that a query may be answered from it. */
   protected readonly sums: Float64Array;
+  /** B of each boundary. */
+  private readonly bounds: Float64Array;
+  /** Time of the event at the tail; Infinity at the end. */
+  private readonly tailUs: Float64Array;
+  private readonly lengths: Float64Array;
+  private readonly windows: number;
 
   constructor(plan: WindowPlan) {
     super(plan);
     const n = plan.lengths.length;
-    this.tails = new Uint32Array(n);
-    this.sums = new Float64Array(n * BOUNDARY);
-    for (let b = 0; b < n; b++) {
-      this.sums[b * BOUNDARY + B_TIME] = Number.NEGATIVE_INFINITY;
-      this.sums[b * BOUNDARY + B_TAIL_TIME] = Number.POSITIVE_INFINITY;
-    }
+    this.tails = new Int32Array(n);
+    this.lengths = plan.lengths;
+    this.windows = plan.windows;
+    this.sums = new Float64Array(n * TALLY);
+    this.bounds = new Float64Array(n).fill(Number.NEGATIVE_INFINITY);
+    this.tailUs = new Float64Array(n).fill(Number.POSITIVE_INFINITY);
   }
 
-  /** Adds (sign 1) or takes (sign -1) one event's values; `flags` as stored. */
-  protected account(b: number, flags: number, a: number, squareHigh: number, squareLow: number, sign: number): void {
+  /** Adds (sign 1) or takes (sign -1) an event's values. No float among the arguments: it would be boxed. */
+  private account(b: number, words: Uint32Array, o: number, sign: number): void {
+    const flags = words[o + 1];
     if ((flags & REVERSED) !== 0) return;
     const s = this.sums;
-    const i = b * BOUNDARY;
+    const i = b * TALLY;
     s[i + T_COUNT] += sign;
-    if (b >= this.plan.windows) {
+    if (b >= this.windows) {
       if ((flags & FRAUD) !== 0) s[i + B_FRAUDS] += sign;
       return;
     }
     if ((flags & SUPERSEDED) === 0) s[i + T_DISTINCT] += sign;
     if ((flags & NO_AMOUNT) !== 0) return;
+    const a = ((flags >>> 4) & 255) * 4294967296 + words[o + 2];
     s[i + T_AMOUNTS] += sign;
     s[i + T_SUM] += sign * a;
-    this.addSquare(i, sign * squareHigh, sign * squareLow);
-  }
-
-  private addSquare(i: number, high: number, low: number): void {
-    const s = this.sums;
-    let hi = s[i + T_SQUARES_HI] + high;
-    let lo = s[i + T_SQUARES_LO] + low;
-    if (lo >= RADIX) {
-      lo -= RADIX;
-      hi += 1;
-    } else if (lo < 0) {
-      lo += RADIX;
-      hi -= 1;
+    let high = 0;
+    let low = a * a;
+    if (a >= SMALL_AMOUNT) {
+      high = squareHi(a);
+      low = squareLo(a, high);
+      s[i + T_SQUARES_HI] += sign * high;
     }
-    s[i + T_SQUARES_HI] = hi;
-    s[i + T_SQUARES_LO] = lo;
-  }
-
-  private accountAt(b: number, words: Uint32Array, o: number, sign: number): void {
-    const flags = words[o + 1] & 15;
-    const a = b >= this.plan.windows || (flags & NO_AMOUNT) !== 0 ? 0 : amountAt(words, o);
-    const hi = squareHi(a);
-    this.account(b, flags, a, hi, squareLo(a, hi), sign);
+    low = s[i + T_SQUARES_LO] + sign * low;
+    if (low >= RADIX) {
+      low -= RADIX;
+      s[i + T_SQUARES_HI] += 1;
+    } else if (low < 0) {
+      low += RADIX;
+      s[i + T_SQUARES_HI] -= 1;
+    }
+    s[i + T_SQUARES_LO] = low;
   }
 
   private accountChunk(b: number, position: number, sign: number): void {
     const s = this.sums;
-    const i = b * BOUNDARY;
+    const i = b * TALLY;
     const c = this.summary(position);
     const words = this.summaryWords();
     s[i + T_COUNT] += sign * words[c + T_COUNT];
-    if (b >= this.plan.windows) {
+    if (b >= this.windows) {
       s[i + B_FRAUDS] += sign * words[c + T_FRAUDS];
       return;
     }
     s[i + T_AMOUNTS] += sign * words[c + T_AMOUNTS];
     s[i + T_SUM] += sign * words[c + T_SUM];
     s[i + T_DISTINCT] += sign * words[c + T_DISTINCT];
-    this.addSquare(i, sign * words[c + T_SQUARES_HI], sign * words[c + T_SQUARES_LO]);
+    const low = s[i + T_SQUARES_LO] + sign * words[c + T_SQUARES_LO];
+    const carry = Math.floor(low / RADIX);
+    s[i + T_SQUARES_HI] += sign * words[c + T_SQUARES_HI] + carry;
+    s[i + T_SQUARES_LO] = low - carry * RADIX;
   }
 
   /** Moves every boundary to where it stands for a query at `timeUs`. */
   protected follow(timeUs: number): void {
-    const { lengths } = this.plan;
-    const s = this.sums;
-    for (let b = 0; b < lengths.length; b++) {
-      const i = b * BOUNDARY;
+    const { bounds, tailUs, lengths } = this;
+    for (let b = 0; b < bounds.length; b++) {
       const to = timeUs - lengths[b];
-      const from = s[i + B_TIME];
-      s[i + B_TIME] = to;
-      if (to < from) this.recede(b, to);
-      else if (s[i + B_TAIL_TIME] <= to) this.advance(b, to);
+      const from = bounds[b];
+      bounds[b] = to;
+      if (to < from) this.recede(b);
+      else if (tailUs[b] <= to) this.advance(b);
     }
   }
 
-  private advance(b: number, to: number): void {
-    const stride = this.plan.stride;
-    const end = this.end;
+  // The hottest loop of a heavy actor: mostly one event a boundary and call, each at another place of the memory.
+  private advance(b: number): void {
+    const to = this.bounds[b];
+    const { stride, slabs, chunks, end } = this;
+    const chunkMask = chunks.length - 1;
     let tail = this.tails[b];
     let time = Number.POSITIVE_INFINITY;
     while (tail !== end) {
-      if (this.wholeChunk(tail, end) && this.timeOf((tail + CHUNK_EVENTS - 1) & POSITION_MASK) <= to) {
+      const inChunk = tail & (CHUNK_EVENTS - 1);
+      if (inChunk === 0 && this.wholeChunk(tail, end) && this.timeOf((tail + CHUNK_EVENTS - 1) & POSITION_MASK) <= to) {
         this.accountChunk(b, tail, -1);
         tail = (tail + CHUNK_EVENTS) & POSITION_MASK;
         continue;
       }
-      const words = this.wordsOf(tail);
-      let o = this.offsetOf(tail);
-      let left = Math.min(CHUNK_EVENTS - (tail & (CHUNK_EVENTS - 1)), (end - tail) & POSITION_MASK);
-      for (; left > 0; left--, o += stride) {
-        time = timeAt(words, o);
-        if (time > to) break;
-        this.accountAt(b, words, o, -1);
-        tail = (tail + 1) & POSITION_MASK;
-      }
-      if (left > 0) break;
+      const ref = chunks[(tail >>> CHUNK_BITS) & chunkMask] + inChunk;
+      const words = slabs[ref >>> SLAB_BITS];
+      const o = (ref & SLAB_MASK) * stride;
+      time = timeAt(words, o);
+      if (time > to) break;
+      this.account(b, words, o, -1);
+      tail = (tail + 1) & POSITION_MASK;
       time = Number.POSITIVE_INFINITY;
     }
     this.tails[b] = tail;
-    this.sums[b * BOUNDARY + B_TAIL_TIME] = time;
+    this.tailUs[b] = time;
   }
 
-  private recede(b: number, to: number): void {
+  private recede(b: number): void {
+    const to = this.bounds[b];
     let tail = this.tails[b];
-    let time = this.sums[b * BOUNDARY + B_TAIL_TIME];
+    let time = this.tailUs[b];
     while (tail !== this.head) {
       const chunk = (tail - CHUNK_EVENTS) & POSITION_MASK;
       if (this.rank(tail) >= CHUNK_EVENTS && this.wholeChunk(chunk, tail) && this.timeOf(chunk) > to) {
@@ -153,26 +155,25 @@ export class HeavyBoundaries extends HeavyStore {
       const o = this.offsetOf(p);
       const at = timeAt(words, o);
       if (at <= to) break;
-      this.accountAt(b, words, o, 1);
+      this.account(b, words, o, 1);
       tail = p;
       time = at;
     }
     this.tails[b] = tail;
-    this.sums[b * BOUNDARY + B_TAIL_TIME] = time;
+    this.tailUs[b] = time;
   }
 
-  /** Tells the boundaries of a new event at `position` (newer events already moved up). */
-  protected enter(position: number, timeUs: number, flags: number, amount: number): void {
-    const counted = (flags & NO_AMOUNT) === 0;
-    const hi = counted ? squareHi(amount) : 0;
-    const lo = counted ? squareLo(amount, hi) : 0;
-    const s = this.sums;
-    for (let b = 0; b < this.tails.length; b++) {
-      const i = b * BOUNDARY;
-      if (timeUs > s[i + B_TIME]) {
-        if (this.tails[b] === position) s[i + B_TAIL_TIME] = timeUs;
-        this.account(b, flags, amount, hi, lo, 1);
-      } else this.tails[b] = (this.tails[b] + 1) & POSITION_MASK;
+  /** Tells the boundaries of the new event at `position` (newer events already moved up). */
+  protected enter(position: number): void {
+    const { bounds, tails } = this;
+    const words = this.wordsOf(position);
+    const o = this.offsetOf(position);
+    const timeUs = timeAt(words, o);
+    for (let b = 0; b < bounds.length; b++) {
+      if (timeUs > bounds[b]) {
+        if (tails[b] === position) this.tailUs[b] = timeUs;
+        this.account(b, words, o, 1);
+      } else tails[b] = (tails[b] + 1) & POSITION_MASK;
     }
   }
 
@@ -181,7 +182,7 @@ export class HeavyBoundaries extends HeavyStore {
     const words = this.wordsOf(position);
     const o = this.offsetOf(position);
     const r = this.rank(position);
-    for (let b = 0; b < this.tails.length; b++) if (this.rank(this.tails[b]) <= r) this.accountAt(b, words, o, -1);
+    for (let b = 0; b < this.tails.length; b++) if (this.rank(this.tails[b]) <= r) this.account(b, words, o, -1);
   }
 
   /** Tells the boundaries that the oldest event is about to be dropped. */
@@ -189,17 +190,18 @@ export class HeavyBoundaries extends HeavyStore {
     const next = (this.head + 1) & POSITION_MASK;
     for (let b = 0; b < this.tails.length; b++) {
       if (this.tails[b] !== this.head) continue;
-      this.accountAt(b, this.wordsOf(this.head), this.offsetOf(this.head), -1);
+      this.account(b, this.wordsOf(this.head), this.offsetOf(this.head), -1);
       this.tails[b] = next;
-      this.sums[b * BOUNDARY + B_TAIL_TIME] = next === this.end ? Number.POSITIVE_INFINITY : this.timeOf(next);
+      this.tailUs[b] = next === this.end ? Number.POSITIVE_INFINITY : this.timeOf(next);
     }
   }
 
   /** Tells windows and chunk that the event at `position` gained (1) or lost (-1) its place as newest of its counterparty. */
   protected changeDistinct(position: number, sign: number): void {
-    const r = this.rank(position);
-    for (let b = 0; b < this.plan.windows; b++) {
-      if (this.rank(this.tails[b]) <= r) this.sums[b * BOUNDARY + T_DISTINCT] += sign;
+    const { tails, sums, head } = this;
+    const r = (position - head) & POSITION_MASK;
+    for (let b = 0; b < this.windows; b++) {
+      if (((tails[b] - head) & POSITION_MASK) <= r) sums[b * TALLY + T_DISTINCT] += sign;
     }
     this.addDistinct(position, sign);
   }
@@ -207,8 +209,8 @@ export class HeavyBoundaries extends HeavyStore {
   /** Tells delayed boundaries of a changed fraud mark. */
   protected changeFraud(position: number, sign: number): void {
     const r = this.rank(position);
-    for (let b = this.plan.windows; b < this.tails.length; b++) {
-      if (this.rank(this.tails[b]) <= r) this.sums[b * BOUNDARY + B_FRAUDS] += sign;
+    for (let b = this.windows; b < this.tails.length; b++) {
+      if (this.rank(this.tails[b]) <= r) this.sums[b * TALLY + B_FRAUDS] += sign;
     }
   }
 }

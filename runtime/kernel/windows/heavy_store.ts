@@ -31,7 +31,7 @@ import {
 import type { WindowPlan } from "./window_options.ts";
 
 export const POSITION_MASK = 0x7fffffff;
-const CHUNK_BITS = 6;
+export const CHUNK_BITS = 6;
 const CHUNK_MASK = POSITION_MASK >>> CHUNK_BITS;
 /** Place of the number of frauds in a chunk's summary: the word a tally does not use. */
 export const T_FRAUDS = 7;
@@ -71,12 +71,16 @@ export class HeavyStore {
   end = 0;
   pin: Pin | null = null;
   protected readonly plan: WindowPlan;
-  protected chunks = new Uint32Array(4);
+  protected readonly stride: number;
+  protected readonly slabs: Uint32Array[];
+  protected chunks = new Int32Array(4);
   private summaries = new Float64Array(4 * TALLY);
   private summarised = new Uint8Array(4);
 
   constructor(plan: WindowPlan) {
     this.plan = plan;
+    this.stride = plan.stride;
+    this.slabs = plan.arena.slabs;
   }
 
   get count(): number {
@@ -93,15 +97,16 @@ export class HeavyStore {
   }
 
   wordsOf(position: number): Uint32Array {
-    return this.plan.arena.slabs[this.ref(position) >>> SLAB_BITS];
+    return this.slabs[this.ref(position) >>> SLAB_BITS];
   }
 
   offsetOf(position: number): number {
-    return (this.ref(position) & SLAB_MASK) * this.plan.stride;
+    return (this.ref(position) & SLAB_MASK) * this.stride;
   }
 
   timeOf(position: number): number {
-    return timeAt(this.wordsOf(position), this.offsetOf(position));
+    const ref = this.ref(position);
+    return timeAt(this.slabs[ref >>> SLAB_BITS], (ref & SLAB_MASK) * this.stride);
   }
 
   /** Opens room for the event at `end`. */
@@ -119,7 +124,7 @@ export class HeavyStore {
 
   private widen(first: number, used: number): void {
     const n = this.chunks.length;
-    const chunks = new Uint32Array(n * 2);
+    const chunks = new Int32Array(n * 2);
     const summaries = new Float64Array(n * 2 * TALLY);
     const summarised = new Uint8Array(n * 2);
     for (let k = 0; k < used; k++) {
@@ -180,18 +185,27 @@ export class HeavyStore {
     return this.pin;
   }
 
-  protected write(position: number, timeUs: number, amount: number, counterparty: number, flags: number): void {
-    putEvent(this.wordsOf(position), this.offsetOf(position), timeUs, amount, counterparty, flags);
-  }
-
-  protected writeId(position: number, idHi: number, idLo: number, frame: number): void {
-    const words = this.wordsOf(position);
-    const o = this.offsetOf(position);
+  protected write(
+    position: number,
+    timeUs: number,
+    amount: number,
+    cp: number,
+    idHi: number,
+    idLo: number,
+    frame: number,
+    flags: number,
+    back: number,
+  ): void {
+    const ref = this.ref(position);
+    const words = this.slabs[ref >>> SLAB_BITS];
+    const o = (ref & SLAB_MASK) * this.stride;
+    putEvent(words, o, timeUs, amount, cp, flags);
     if (this.plan.ids) {
       words[o + WORD_ID_HI] = idHi;
       words[o + WORD_ID_LO] = idLo;
     }
-    words[o + this.plan.frameWord] = frame;
+    words[o + this.stride - 2] = frame;
+    words[o + this.stride - 1] = back;
   }
 
   /** Distance to the previous event of the same counterparty that is not reversed; 0: none. */

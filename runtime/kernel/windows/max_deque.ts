@@ -8,7 +8,7 @@ const POSITION_MASK = 0x7fffffff;
 export class MaxDeque {
   length = 0;
   private front = 0;
-  private positions = new Uint32Array(8);
+  private positions = new Int32Array(8);
   private amounts = new Float64Array(8);
 
   private at(i: number): number {
@@ -53,6 +53,18 @@ export class MaxDeque {
     return a;
   }
 
+  /** As search, for an entry that is probably near index `from`. */
+  seek(position: number, oldest: number, from: number): number {
+    const { positions, front, length } = this;
+    const mask = positions.length - 1;
+    const wanted = (position - oldest) & POSITION_MASK;
+    const stop = Math.min(length, from + 6);
+    for (let i = from; i < stop; i++) {
+      if (((positions[(front + i) & mask] - oldest) & POSITION_MASK) >= wanted) return i;
+    }
+    return stop === length ? length : this.search(position, oldest, stop);
+  }
+
   /** Inserts an amount whose position no entry has; entries before it that are not larger go. */
   insert(position: number, oldest: number, amount: number): void {
     const i = this.search(position, oldest, 0);
@@ -95,7 +107,7 @@ export class MaxDeque {
 
   private grow(): void {
     const n = this.positions.length;
-    const positions = new Uint32Array(n * 2);
+    const positions = new Int32Array(n * 2);
     const amounts = new Float64Array(n * 2);
     const head = n - this.front;
     positions.set(this.positions.subarray(this.front));

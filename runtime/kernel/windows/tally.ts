@@ -57,11 +57,11 @@ function exactLo(a: number): number {
 const SPLITTER = 134217729;
 
 /**
- * Population variance from exact integers: sum((a - m)^2)/n - (S/n - m)^2 with m the rounded mean; the first sum is
+ * Population variance from exact integers: (sum((a - m)^2) - n * (S/n - m)^2)/n with m the rounded mean; the first sum is
  * S2 - m * S - m * (S - n * m), where m * S is taken as an exact pair (Dekker's product), so that nothing cancels.
  */
-export function variance(n: number, sum: number, hi: number, lo: number): number {
-  const m = Math.floor(sum / n + 0.5);
+export function variance(n: number, sum: number, mean: number, hi: number, lo: number): number {
+  const m = Math.floor(mean + 0.5);
   const rest = sum - n * m;
   const p = m * sum;
   let c = SPLITTER * m;
@@ -71,7 +71,7 @@ export function variance(n: number, sum: number, hi: number, lo: number): number
   const sh = c - (c - sum);
   const sl = sum - sh;
   const e = mh * sh - p + mh * sl + ml * sh + ml * sl;
-  const v = (hi * RADIX - p + (lo - e) - m * rest) / n - (rest / n) * (rest / n);
+  const v = (hi * RADIX - p + (lo - e) - m * rest - rest * (rest / n)) / n;
   return Math.max(0, v);
 }
 
@@ -99,8 +99,9 @@ export function writeColumns(tally: Float64Array, windows: number, out: Float32A
     }
     const low = tally[i + T_SQUARES_LO];
     const carry = Math.floor(low * INVERSE_RADIX);
-    out[o + 2] = sum / n;
-    out[o + 3] = n === 1 ? 0 : Math.sqrt(variance(n, sum, tally[i + T_SQUARES_HI] + carry, low - carry * RADIX));
+    const mean = sum / n;
+    out[o + 2] = mean;
+    out[o + 3] = n === 1 ? 0 : Math.sqrt(variance(n, sum, mean, tally[i + T_SQUARES_HI] + carry, low - carry * RADIX));
     out[o + 4] = tally[i + T_MAX];
   }
 }

@@ -252,8 +252,8 @@ export class WindowStore implements SnapshotHost, HeldEvents {
    * delayed window (count, share of frauds) at out[delayedAt ...]. An event at timeUs counts. Nothing is allocated.
    */
   query(slot: number, timeUs: number, out: Float32Array, at: number, delayedAt: number): void {
-    this.tally(slot, timeUs, delayedAt >= 0);
-    writeColumns(this.plan.tally, this.plan.windows, out, at);
+    const tally = this.tally(slot, timeUs, delayedAt >= 0);
+    writeColumns(tally, this.plan.windows, out, at);
     if (delayedAt >= 0) writeDelayed(this.plan.delayed, this.plan.delayedWindows, out, delayedAt);
   }
 
@@ -268,8 +268,10 @@ export class WindowStore implements SnapshotHost, HeldEvents {
   ): void {
     const { plan } = this;
     const delayed = delayedAt >= 0;
-    if (slot >= 0) this.tally(slot, timeUs, delayed);
-    else {
+    if (slot >= 0) {
+      const held = this.tally(slot, timeUs, delayed);
+      if (held !== plan.tally) for (let k = 0; k < plan.tally.length; k++) plan.tally[k] = held[k];
+    } else {
       plan.tally.fill(0);
       plan.delayed.fill(0);
       for (let w = 0; w < plan.windows; w++) plan.tally[w * TALLY + T_MAX] = -1;
@@ -282,16 +284,17 @@ export class WindowStore implements SnapshotHost, HeldEvents {
     if (delayed) writeDelayed(plan.delayed, plan.delayedWindows, out, delayedAt);
   }
 
-  private tally(slot: number, timeUs: number, delayed: boolean): void {
+  /** The tallies of a query, to be read only and at once. */
+  private tally(slot: number, timeUs: number, delayed: boolean): Float64Array {
     const rec = this.slots.words[slot >>> BLOCK_BITS];
     const r = (slot & BLOCK_MASK) * RECORD;
     const wanted = delayed && this.plan.delayedWindows > 0;
     if (rec[r + R_SHAPE] === SHAPE_HEAVY) {
-      this.heavies[rec[r + R_PLACE]]!.query(timeUs, wanted);
-      return;
+      return this.heavies[rec[r + R_PLACE]]!.query(timeUs, wanted);
     }
     this.light.query(rec, r, timeUs);
     if (wanted) this.light.queryDelayed(rec, r, timeUs);
+    return this.plan.tally;
   }
 
   meetAll(slot: number, timeUs: number, overlay: Overlay): void {

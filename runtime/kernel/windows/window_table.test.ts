@@ -196,6 +196,58 @@ test("every answer equals the oracle's: ties, late, no amount, reversals, frauds
   assert.ok(inserted > 5000 && late > 50, `${inserted} inserted, ${late} late`);
 });
 
+test("a dense actor with thousands of events: whole chunks move in and out, both ways", () => {
+  const options = { ...OPTIONS, late_events_max: 500, late_tolerance_us: 700, retention_us: 4000 };
+  fc.assert(
+    fc.property(fc.array(number, { minLength: 300, maxLength: 300 }), fc.boolean(), (list, ids) => {
+      const t = new WindowTable({ ...options, ids });
+      const o = new OracleActor(options);
+      const out = new Float32Array(COLUMNS);
+      const slot = t.slot(5, 5);
+      let time = START;
+      let x = 1;
+      list.forEach((n, k) => {
+        for (let i = 0; i < 12; i++) {
+          x = (Math.imul(x, 1103515245) + n + 12345) & 0x3fffffff;
+          const late = x % 40 === 0 ? (x >> 8) % 600 : 0;
+          const timeUs = time - late;
+          const amount = x % 11 === 0 ? Number.NaN : (x >> 5) % (k % 2 === 0 ? 1e9 : 50);
+          const e = { timeUs, amount, counterparty: (x >> 7) % 300, id: "", frame: 0, reversed: false, fraud: false };
+          const taken = o.append(e);
+          assert.equal(t.append(slot, timeUs, amount, e.counterparty, 1, x | 1, 0), taken ? INSERTED : LATE);
+          if (taken) assert.equal(t.wasNew, o.wasNew(e));
+          time += (x >> 9) % 3;
+        }
+        if (n % 29 === 0) time += n % 1200;
+        if (n % 3 === 0 && o.events.length > 0) {
+          const e = o.events[o.events.length - 1 - (n % Math.min(o.events.length, 400))];
+          if (n % 2 === 0)
+            assert.equal(
+              t.setFraud(slot, e.timeUs, e.counterparty, e.amount, n % 4 === 0),
+              o.setFraud(e.timeUs, e.counterparty, e.amount, n % 4 === 0),
+            );
+          else
+            assert.equal(
+              t.reverseMatching(slot, e.timeUs, e.counterparty, e.amount),
+              o.reverseMatching(e.timeUs, e.counterparty, e.amount),
+            );
+        }
+        const at = time - (n % 5 === 0 ? n % 700 : 0);
+        t.query(slot, at, out, 0, DELAYED_AT);
+        checkColumns(out, o.query(at), o.queryDelayed(at));
+        o.events.splice(
+          0,
+          Math.max(
+            0,
+            o.events.findIndex((e) => e.timeUs > o.newestUs - options.retention_us),
+          ),
+        );
+      });
+    }),
+    { numRuns: 12 },
+  );
+});
+
 test("a snapshot cut at any moment shows that moment, and the loaded table goes on exactly as the live one", () => {
   fc.assert(
     fc.property(

@@ -1,0 +1,90 @@
+/**
+ * The node that is measured: a real one with its own nats-server, started as `npm start -- --no-demo` starts it, and what
+ * it says of itself in ready.json and /metrics.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Child } from "./child.ts";
+import { Metrics } from "./metrics.ts";
+
+export interface NodeOptions {
+  readonly root: string;
+  readonly data_dir: string;
+  readonly shards: number | undefined;
+  readonly snapshot_interval_s: number;
+}
+
+interface Ready {
+  readonly pid: number;
+  readonly nats_pid: number;
+  readonly grpc: string;
+  readonly rest: string;
+  readonly nats: string;
+  readonly api_key: string;
+}
+
+const READY_S = 120;
+
+export class NodeUnderTest {
+  readonly #child: Child;
+  readonly data_dir: string;
+  readonly pid: number;
+  readonly nats_pid: number;
+  /** host:port each. */
+  readonly grpc: string;
+  readonly nats: string;
+  readonly api_key: string;
+  readonly #rest: string;
+
+  private constructor(child: Child, data_dir: string, ready: Ready) {
+    this.#child = child;
+    this.data_dir = data_dir;
+    this.pid = ready.pid;
+    this.nats_pid = ready.nats_pid;
+    this.grpc = ready.grpc;
+    this.nats = ready.nats.replace(/^\w+:\/\//, "");
+    this.#rest = ready.rest.replace(/^\w+:\/\//, "");
+    this.api_key = ready.api_key;
+  }
+
+  static async start(o: NodeOptions): Promise<NodeUnderTest> {
+    const ports = ["--grpc-port", "0", "--rest-port", "0", "--nats-port", "0"];
+    const child = new Child(
+      "the node",
+      [
+        "--max-semi-space-size=64",
+        join(o.root, "deploy/bin/start.ts"),
+        "--no-demo",
+        ...["--data-dir", o.data_dir],
+        ...ports,
+        ...["--snapshot-interval-s", String(o.snapshot_interval_s)],
+        ...(o.shards === undefined ? [] : ["--shards", String(o.shards)]),
+      ],
+      { cwd: o.root },
+    );
+    const ready = await child.until(() => readReady(join(o.data_dir, "ready.json")), READY_S);
+    return new NodeUnderTest(child, o.data_dir, ready);
+  }
+
+  /** Throws when the node has ended. */
+  check(): void {
+    if (this.#child.ended) throw new Error(`the node ended: ${this.#child.tail}`);
+  }
+
+  async metrics(): Promise<Metrics> {
+    const answer = await fetch(`http://${this.#rest}/metrics`, {
+      headers: { authorization: `Bearer ${this.api_key}` },
+    });
+    if (!answer.ok) throw new Error(`/metrics answered ${answer.status}`);
+    return new Metrics(await answer.text());
+  }
+
+  stop(): Promise<void> {
+    return this.#child.stop();
+  }
+}
+
+async function readReady(path: string): Promise<Ready | undefined> {
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as Ready);
+}
