@@ -89,10 +89,17 @@ export class RuntimeNode {
     }
     const node = new RuntimeNode(o, shards);
     const sleep = (ms: number) => new Promise<void>((resolve) => o.timers.after(ms, resolve));
-    for (const shard of shards) await node.#recover(shard, sleep);
+    for (const shard of shards) {
+      await node.#recover(shard, sleep).catch((e: Error) => {
+        // The first word of whoever reads the log or the terminal: which journal it is about.
+        e.message = `shard ${shard.id}: ${e.message}`;
+        throw e;
+      });
+    }
     if (shards.length > 1) {
       for (const shard of shards) await refillInboxes(shard, shards, o.decider, o.tenantIndex);
     }
+    node.loop.wake();
     node.#snapshotSoon(0);
     return node;
   }
@@ -176,9 +183,12 @@ export class RuntimeNode {
     this.mailbox.close();
     const { clock, timers, owner } = this.#o;
     const until = clock.monotonicUs() + limit_ms * 1000;
+    this.loop.drain();
     while (!this.loop.idle && clock.monotonicUs() < until) await new Promise<void>((r) => timers.after(5, r));
-    const late = new Promise<void>((_, reject) => timers.after(limit_ms, () => reject(new Error("release timed out"))));
+    this.loop.end();
+    const { promise: late, reject } = Promise.withResolvers<void>();
     late.catch(() => {});
+    const stopTimer = timers.every(limit_ms, () => reject(new Error("release timed out")));
     for (const s of this.shards) {
       if (!s.serving || s.committer === null) continue;
       try {
@@ -189,6 +199,7 @@ export class RuntimeNode {
       }
       s.stop(new Error("released"));
     }
+    stopTimer();
     for (const keeper of this.#keepers) await keeper.stop();
   }
 }

@@ -6,7 +6,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { ByteReader, ByteWriter } from "./kernel/bytes.ts";
 import { JOURNAL_START, type JournalPosition } from "./journal/claim.ts";
-import type { Clock, SnapshotStore, SnapshotWriter, Timers } from "./ports.ts";
+import { type Clock, JournalDamaged, type SnapshotStore, type SnapshotWriter, type Timers } from "./ports.ts";
 import type { Shard } from "./shard.ts";
 
 const MAGIC = new TextEncoder().encode("FGSNAP01");
@@ -193,8 +193,11 @@ function open(bytes: Buffer, shard: Shard, layout: string): { header: Header; fo
   }
   const content = bytes.subarray(headEnd, footStart);
   if (header.layout !== layout) throw new SnapshotUnusable(`layout ${header.layout}, this code reads ${layout}`);
-  if (header.journal_id !== shard.journal.id || header.shard !== shard.id) {
-    throw new SnapshotUnusable(`of journal ${header.journal_id}, this is ${shard.journal.id}`);
+  if (header.shard !== shard.id) throw new SnapshotUnusable(`of shard ${header.shard}`);
+  if (header.journal_id !== shard.journal.id) {
+    // Going on would begin an empty history where there was one.
+    const advice = "restore the journal, or remove the snapshots to begin anew";
+    throw new JournalDamaged(`there is a snapshot of another journal, ${header.journal_id}: ${advice}`, header.frame);
   }
   if (content.length !== footer.bytes || digest(createHash("sha256").update(content)) !== footer.sha256) {
     throw new SnapshotUnusable("content does not match its checksum");

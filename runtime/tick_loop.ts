@@ -3,20 +3,20 @@
  * order and opens the output gate when the journal has acknowledged them. A tick waits for inference and the journal,
  * for nothing else.
  */
+
+import { BLOCK_ROWS, DEGRADED_MODEL, ROW_PAYMENT, type RowBlock } from "../proto/columns.ts";
 import { HEADER_BYTES } from "../proto/frame/frame_header.ts";
-import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
-import { DEGRADED_MODEL, ROW_PAYMENT, type RowBlock } from "../proto/columns.ts";
 import { matrixChecksum } from "../proto/frame/rows_layout.ts";
 import { RowsWriter, type Sealer } from "../proto/frame/rows_writer.ts";
+import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Mailbox } from "./mailbox.ts";
+import type { TickObserver } from "./observer.ts";
 import type { Clock, Timers } from "./ports.ts";
 import type { Decider } from "./program.ts";
 import type { Repeats } from "./repeats.ts";
 import type { Shard } from "./shard.ts";
 import { deliver, stage } from "./stage.ts";
-import type { TickObserver } from "./observer.ts";
 import { EMPTY_BLOCK, Tick } from "./tick.ts";
-import { BLOCK_ROWS } from "../proto/columns.ts";
 
 interface LineEntry {
   readonly tick: Tick;
@@ -62,6 +62,8 @@ export class TickLoop {
   #underWay = 0;
   #lastUs = 0;
   #scheduled = false;
+  #inboxTimer = false;
+  #state: "running" | "draining" | "ended" = "running";
   #rate = 0;
   #rateRows = 0;
   #rateUs = 0;
@@ -76,7 +78,27 @@ export class TickLoop {
   }
 
   get idle(): boolean {
-    return this.#underWay === 0 && !this.#o.mailbox.waiting;
+    return this.#underWay === 0 && !this.#o.mailbox.waiting && !this.#inboxWaiting;
+  }
+
+  get #inboxWaiting(): boolean {
+    return this.#o.shards.some((s) => s.serving && s.inboxWaiting > 0);
+  }
+
+  /** Looks for work: rows that came into an inbox without a tick. */
+  wake(): void {
+    this.#soon();
+  }
+
+  /** From now on inbox rows wait for no company. */
+  drain(): void {
+    this.#state = "draining";
+    this.#soon();
+  }
+
+  /** Forms no frame any more. */
+  end(): void {
+    this.#state = "ended";
   }
 
   #soon(): void {
@@ -94,7 +116,7 @@ export class TickLoop {
   readonly #pump = (): void => {
     this.#scheduled = false;
     this.onPause();
-    if (this.#underWay >= TICKS_MAX) return;
+    if (this.#underWay >= TICKS_MAX || this.#state === "ended") return;
     const { mailbox, clock } = this.#o;
     const now = clock.monotonicUs();
     if (!mailbox.waiting) {
@@ -112,10 +134,17 @@ export class TickLoop {
   };
 
   #inboxDue(now: number): boolean {
-    if (!this.#o.shards.some((s) => s.inboxWaiting > 0)) return false;
-    if (now - this.#lastUs >= INBOX_IDLE_US) return true;
-    this.#scheduled = true;
-    this.#o.timers.after(Math.ceil((INBOX_IDLE_US - (now - this.#lastUs)) / 1000), this.#pump);
+    if (!this.#inboxWaiting) return false;
+    const wait_us = INBOX_IDLE_US - (now - this.#lastUs);
+    if (wait_us <= 0 || this.#state === "draining") return true;
+    // A timer of its own: payments that come meanwhile must not wait for it.
+    if (!this.#inboxTimer) {
+      this.#inboxTimer = true;
+      this.#o.timers.after(Math.ceil(wait_us / 1000), () => {
+        this.#inboxTimer = false;
+        this.#soon();
+      });
+    }
     return false;
   }
 
@@ -175,12 +204,22 @@ export class TickLoop {
     const decided = clock.monotonicUs();
     b.stagesUs[3] = decided - from;
     tick.sentUs = decided;
-    for (const s of shards) if (tick.frames[s.id] > 0) this.#form(tick, s);
+    for (const s of shards) {
+      if (tick.frames[s.id] === 0) continue;
+      if (s.serving && this.#state !== "ended") this.#form(tick, s);
+      else this.#lose(tick, s);
+    }
     this.#o.observer.decided(b, b.stagesUs[2], decided - from, clock.monotonicUs() - decided);
     this.#answerErrors(tick);
     if (tick.repeats.length > 0) this.#answerRepeats(tick);
     if (tick.framesOpen === 0) this.#landed(tick);
     this.#release(tick);
+  }
+
+  /** The shard stopped while the tick was under way: its rows go nowhere, and are answered with the refused ones. */
+  #lose(tick: Tick, s: Shard): void {
+    for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;
+    tick.framesOpen--;
   }
 
   #form(tick: Tick, s: Shard): void {

@@ -38,14 +38,18 @@ export class FraudActors implements ShardActors {
   readonly users: UserActors;
   readonly merchants: MerchantActors;
   readonly devices: DeviceActors;
+  readonly #entityEventsMax: number;
   #part = 0;
   #cold: [string, number][] = [];
   #outcomes: [string, number][] = [];
 
   constructor(o: ShardActorsOptions) {
     this.users = new UserActors(o, this.#merchantCodes);
-    this.merchants = new MerchantActors(o, this.#userCodes);
-    this.devices = new DeviceActors(o, this.#userCodes);
+    this.#entityEventsMax = o.events_max;
+    // Committed rows of other shards must always find room: intake stops at half of what the tables hold.
+    const entities = { ...o, events_max: Math.min(2 ** 31, o.events_max * 2) };
+    this.merchants = new MerchantActors(entities, this.#userCodes);
+    this.devices = new DeviceActors(entities, this.#userCodes);
   }
 
   get repeatFrame(): number {
@@ -55,8 +59,11 @@ export class FraudActors implements ShardActors {
   accept(b: RowBlock, r: number, matrix: Float32Array, frame: number): number {
     b.flags[r] = 0;
     const kind = b.kind[r];
-    if (kind === ROW_PAYMENT || kind === ROW_HISTORY) return this.users.payment(b, r, matrix, frame);
-    if (kind === ROW_EVENT) return this.users.event(b, r, frame);
+    if (kind === ROW_PAYMENT || kind === ROW_HISTORY) {
+      const hasRoom = this.merchants.windows.events < this.#entityEventsMax;
+      return this.users.payment(b, r, matrix, frame, hasRoom);
+    }
+    if (kind === ROW_EVENT) return this.users.event(b, r, frame, this.devices.windows.events < this.#entityEventsMax);
     if (b.retracted[r] === 1 && b.code[r] === OutcomeKind.REVERSAL) {
       b.error[r] = ErrorCode.INVALID;
       b.errorField[r] = FIELD_RETRACTED;

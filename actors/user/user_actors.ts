@@ -56,12 +56,15 @@ export class UserActors {
     });
   }
 
-  payment(b: RowBlock, r: number, matrix: Float32Array, frame: number): number {
+  /** `hasRoom`: the entities have room for one more event. */
+  payment(b: RowBlock, r: number, matrix: Float32Array, frame: number, hasRoom: boolean): number {
     const w = this.windows;
     const idHi = b.id.hi[r];
     const idLo = b.id.lo[r];
     const known = w.find(b.user.hi[r], b.user.lo[r]);
     if (known >= 0 && this.#isRepeat(b, r, known)) return REPEATED;
+    // What is shed must leave no trace: replay does not see it.
+    if (!hasRoom || (known < 0 && w.events >= w.plan.eventsMax)) return FULL;
     const slot = known >= 0 ? known : w.slot(b.user.hi[r], b.user.lo[r]);
     this.extras.ensure(slot);
     w.touch(slot);
@@ -159,13 +162,14 @@ export class UserActors {
   }
 
   /** Folds a login, a change, a new payee or card. REPEATED when the id is known. */
-  event(b: RowBlock, r: number, frame: number): number {
+  event(b: RowBlock, r: number, frame: number, hasRoom: boolean): number {
     const idHi = (b.id.hi[r] ^ EVENT_ID) >>> 0;
     const known = this.cold.frame(b.user.hi[r], b.user.lo[r], idHi, b.id.lo[r]);
     if (known > 0) {
       this.repeatFrame = known;
       return REPEATED;
     }
+    if (!hasRoom) return FULL;
     const slot = this.windows.slot(b.user.hi[r], b.user.lo[r]);
     this.extras.ensure(slot);
     this.windows.touch(slot);

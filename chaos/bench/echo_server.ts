@@ -1,6 +1,6 @@
 /**
- * The yardstick of unary calls: a bare grpc-js server that returns each request's bytes. A process of its own; it prints
- * its port.
+ * The yardstick of unary calls: a bare grpc-js server that returns each request's bytes. A process of its own; it
+ * prints its port.
  */
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from "@grpc/grpc-js";
 

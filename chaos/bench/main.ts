@@ -142,7 +142,8 @@ async function measurePeers(plan: Plan, work_dir: string, say: (line: string) =>
     const said = await new Child(`the ${peer} peer`, args, { cwd: root }).finished(PEER_S);
     const result = JSON.parse(said.slice(said.lastIndexOf("\n{") + 1)) as PeerResult;
     say(
-      `${peer} peer: ${result.decisions_per_s}/s, ${result.runs.map((r) => `${r.batch}: ${r.decisions_per_s}`).join(", ")}`,
+      `${peer} peer: ${result.decisions_per_s}/s; by batch size ` +
+        result.runs.map((r) => `${r.batch}: ${r.decisions_per_s}`).join(", "),
     );
     results.push(result);
   }

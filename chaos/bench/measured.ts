@@ -1,6 +1,6 @@
 /**
- * One phase with what it cost: processor time by process, time in each stage of a tick, bytes of the journal. Differences
- * of counters read right before and right behind it.
+ * One phase with what it cost: processor time by process, time in each stage of a tick, bytes of the journal.
+ * Differences of counters read right before and right behind it.
  */
 import type { PhaseOptions, PhaseResult } from "../load/open_loop.ts";
 import { cpuUs, residentBytes } from "./cpu.ts";

@@ -1,6 +1,6 @@
 /**
- * The node that is measured: a real one with its own nats-server, started as `npm start -- --no-demo` starts it, and what
- * it says of itself in ready.json and /metrics.
+ * The node that is measured: a real one with its own nats-server, started as `npm start -- --no-demo` starts it, and
+ * what it says of itself in ready.json and /metrics.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";

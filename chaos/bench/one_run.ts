@@ -77,7 +77,7 @@ async function phaseSaid(b: Bench, name: string, rate: number, seconds: number):
       `ms p50 ${p50} p95 ${p95} p99 ${p99} p99.9 ${p999}; sender's lag p99 ${r.lag_ms.p99}; ` +
       `${r.expiries_per_s} expiries/s at ${r.acceleration}x; cpu us ${node} node ${nats} nats ${load} load;` +
       `${errors.join(",")}${r.unanswered > 0 ? ` ${r.unanswered} unanswered` : ""}` +
-      `${r.degraded > 0 ? ` ${r.degraded} degraded` : ""}`,
+      `${r.degraded > 0 ? ` ${r.degraded} degraded` : ""}${r.late > 0 ? ` ${r.late} late` : ""}`,
   );
   return r;
 }

@@ -1,6 +1,6 @@
 /**
- * Sends what is known before the run as fast as the node takes it: a closed loop with a few megabytes on their way. What
- * the node sheds is sent again a little later, with the same ids.
+ * Sends what is known before the run as fast as the node takes it: a closed loop with a few megabytes on their way.
+ * What the node sheds is sent again a little later, with the same ids.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { Prng } from "../../deploy/demo/prng.ts";

@@ -42,7 +42,7 @@ export type LoadReport =
   | { readonly kind: "answer"; readonly answer: LoadAnswer }
   | { readonly kind: "failed"; readonly message: string };
 
-/** Messages encoded ahead (65,536 payments that differ), and the most that a stalled server can make of them: 110 MB. */
+/** Messages encoded ahead (65,536 payments that differ), and the most that a stalled server makes of them: 110 MB. */
 const MESSAGES = 1024;
 const MESSAGES_MAX = 8192;
 
@@ -136,7 +136,7 @@ function serveParent(say: (report: LoadReport) => void): void {
   process.on("disconnect", () => process.exit(1));
 }
 
-const HELP = `Sends made-up payments at a fixed rate, whatever the server does, and measures from the intended send time.
+const HELP = `Sends made-up payments at a fixed rate, whatever the server does; latencies from intended send times.
 
 usage: node chaos/load/main.ts --grpc HOST:PORT --key KEY [--rate 60000] [--seconds 12] [--users 200000]
                                [--merchants 10000] [--acceleration 10000] [--history]

@@ -1,6 +1,6 @@
 /**
- * The open loop: messages leave at their intended times whatever the server does, and a latency counts from the intended
- * time to the decision's arrival. A generator that cannot keep its times shows it as lag.
+ * The open loop: messages leave at their intended times whatever the server does, and a latency counts from the
+ * intended time to the decision's arrival. A generator that cannot keep its times shows it as lag.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { WINDOWS_US } from "../../actors/features/registry.ts";
@@ -16,7 +16,7 @@ export interface PhaseOptions {
   /** Payments a second. */
   readonly rate: number;
   readonly seconds: number;
-  /** How long answers may still come after the last message; default 10. */
+  /** How long answers may come after the last message: no phase begins in the backlog of another. Default 30. */
   readonly drain_s?: number;
 }
 
@@ -44,12 +44,14 @@ export interface PhaseResult {
   /** ALLOW, CHALLENGE, REVIEW, BLOCK. */
   readonly outcomes: readonly number[];
   readonly degraded: number;
+  /** Decided beyond the late tolerance (streams that ran apart): in no window. */
+  readonly late: number;
   readonly client_cpu_us_per_payment: number;
 }
 
 /** Actors that keep the windows of a payment: its user and its merchant. */
 const WINDOW_ACTORS = 2;
-const DRAIN_S = 10;
+const DRAIN_S = 30;
 const ERROR_NAMES = new Map(Object.entries(ErrorCode).map(([name, code]) => [code as number, name]));
 
 export class OpenLoop {
@@ -150,6 +152,7 @@ export class OpenLoop {
       event_time: { from: isoTime(p.from_us), to: isoTime(to_us) },
       outcomes: [...found.outcomes.subarray(1, 5)],
       degraded: found.degraded,
+      late: found.late,
       client_cpu_us_per_payment: Math.round((p.cpu_us / Math.max(1, p.sent)) * 100) / 100,
     };
   }

@@ -1,6 +1,7 @@
 /**
  * Who pays whom in the bench: users by Zipf's law, merchants of which one has a tenth of the traffic, and the history
- * that is known before the run (8 payments of each user in 30 days, 60 of every tenth). Users and merchants are numbers.
+ * that is known before the run (8 payments of each user in 30 days, 60 of every tenth). Users and merchants are
+ * numbers.
  */
 import { mix32, Prng } from "../../deploy/demo/prng.ts";
 import { Zipf } from "./zipf.ts";

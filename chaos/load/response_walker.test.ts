@@ -17,7 +17,10 @@ const decision = fc.record({
   transactionId: text,
   outcome: fc.integer({ min: 1, max: 4 }),
   score: fc.float({ min: 0, max: 1, noNaN: true }),
-  reasons: fc.array(fc.record({ code: text, text, weight: fc.double({ noNaN: true }) }), { maxLength: 4 }),
+  reasons: fc.array(
+    fc.record({ code: fc.oneof(text, fc.constant("late_event")), text, weight: fc.double({ noNaN: true }) }),
+    { maxLength: 4 },
+  ),
   modelVersion: text,
   ruleSetVersion: text,
   degraded: fc.array(fc.constantFrom("model", "fx"), { maxLength: 2 }),
@@ -62,6 +65,8 @@ test("the walk sees what the messages hold", () => {
       assert.equal(walker.errors[ErrorCode.RESOURCE_EXHAUSTED], refused.length);
       const provisional = rows.filter((r) => r.kind === "decision" && r.state === DecisionState.PROVISIONAL);
       assert.equal(walker.provisional, provisional.length);
+      const late = rows.flatMap((r) => (r.kind === "decision" && expected(r) === ROW_DECIDED ? r.reasons : []));
+      if (walker.provisional === 0) assert.equal(walker.late, late.filter((r) => r.code === "late_event").length);
       walker.clear();
       const bulk = toBinary(BulkAnalyzeResponseSchema, create(BulkAnalyzeResponseSchema, { results: results(rows) }));
       walker.bulk(bulk, 0, bulk.length);

@@ -7,6 +7,7 @@
 const CODES = 32;
 /** DecisionState: not a decision. */
 const PROVISIONAL = 2;
+const LATE = Buffer.from("late_event");
 
 /** How one row was answered. */
 export const ROW_DECIDED = 1;
@@ -30,6 +31,8 @@ export class ResponseWalker {
   provisional = 0;
   degraded = 0;
   repeated = 0;
+  /** Decided beyond the late tolerance: in no window. */
+  late = 0;
   #at = 0;
 
   clear(): void {
@@ -38,6 +41,7 @@ export class ResponseWalker {
     this.provisional = 0;
     this.degraded = 0;
     this.repeated = 0;
+    this.late = 0;
   }
 
   /** AnalyzeStreamResponse in [start, end). Throws when it is broken. */
@@ -105,6 +109,7 @@ export class ResponseWalker {
       else if (tag === 0x1d) this.#at += 4;
       else {
         if (tag === 0x3a) this.degraded++;
+        else if (tag === 0x22 && this.#isLate(b)) this.late++;
         this.#skip(b, tag);
       }
     }
@@ -114,6 +119,15 @@ export class ResponseWalker {
     }
     this.outcomes[outcome & 7]++;
     return ROW_DECIDED;
+  }
+
+  /** The reason at hand has the code `late_event`: its first field, of ten letters. */
+  #isLate(b: Uint8Array): boolean {
+    // The reason's length has one byte, or two when its text is long.
+    const at = b[this.#at] < 128 ? this.#at + 1 : this.#at + 2;
+    if (b[at] !== 0x0a || b[at + 1] !== LATE.length) return false;
+    for (let i = 0; i < LATE.length; i++) if (b[at + 2 + i] !== LATE[i]) return false;
+    return true;
   }
 
   #error(b: Uint8Array, end: number): number {

@@ -1,6 +1,6 @@
 /**
- * A set of payments by their counter: one bit each, growing by blocks, with exact counts over ranges. It tells which ids
- * were acknowledged and which are still unknown.
+ * A set of payments by their counter: one bit each, growing by blocks, with exact counts over ranges. It tells which
+ * ids were acknowledged and which are still unknown.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 

@@ -2,7 +2,7 @@
  * The independent oracle of the exact windows: a list of events an actor, and for each question a pass over the list
  * with BigInt sums. Slow and obvious on purpose; it imports nothing of what it checks.
  *
- * Contract: events of an actor stand in order of time, equal times in order of arrival. The window W at time t holds the
+ * Contract: events of an actor stand in order of time, equal times in order of arrival. Window W at time t holds the
  * events with t - W < time <= t that are not reversed.
  */
 

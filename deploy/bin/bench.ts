@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: measures one node on this machine. The bench itself belongs to chaos, which nothing imports: it runs as
- * a process of its own, with this one's arguments.
+ * `npm run bench`: measures one node on this machine. The bench itself belongs to chaos, which nothing imports: it
+ * runs as a process of its own, with this one's arguments.
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * `npm start`: the main job. Starts the engines, the node and the gateway, makes the demo tenant with its key, feeds the
- * demo stream and prints a line a second. `--no-demo` serves only.
+ * `npm start`: the main job. Starts the engines, the node and the gateway, makes the demo tenant with its key, feeds
+ * the demo stream and prints a line a second. `--no-demo` serves only.
  */
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";

@@ -3,6 +3,7 @@ import type { Accuracy } from "../metrics/accuracy.ts";
 import type { PublishedResult } from "../metrics/published.ts";
 import { count, duration } from "../progress.ts";
 import type { AccuracyResult } from "./accuracy_run.ts";
+import type { WindowCheck } from "./window_check.ts";
 
 const three = (n: number): string => (Number.isNaN(n) ? "-" : n.toFixed(3)).padStart(8);
 
@@ -15,22 +16,34 @@ function line(
 
 function scenarios(name: string, a: Accuracy): string {
   const rows = a.recall_by_scenario.map((s) => {
-    const alerts = `${s.alerted} alerted + ${s.found_earlier} of cards found earlier`;
-    return `    scenario ${s.scenario}: ${s.frauds} frauds, recall ${s.recall_alerts.toFixed(3)} (${alerts}), at one threshold ${s.recall_threshold.toFixed(3)}\n`;
+    const alerts = `recall ${s.recall_alerts.toFixed(3)} (${s.alerted} alerted, ${s.found_earlier} found earlier)`;
+    const threshold = `at one threshold ${s.recall_threshold.toFixed(3)}`;
+    return `    scenario ${s.scenario}: ${s.frauds} frauds, ${alerts}, ${threshold}\n`;
   });
   return `  ${name}: ${count(a.payments)} payments, ${count(a.frauds)} frauds\n${rows.join("")}`;
 }
 
+function windows(w: WindowCheck | null): string {
+  if (w === null) return "windows: the data set has no derived features to compare with\n";
+  const values = `${count(w.different)} of ${count(w.payments * w.features)} values differ from the data set's own`;
+  const ties = `${w.ties} payments followed by another in the same second are left out`;
+  return `windows: ${values} (${ties})\n${w.examples.map((e) => `  ${e}\n`).join("")}`;
+}
+
 export function accuracyReport(r: AccuracyResult): string {
-  const head = `  ${"".padEnd(44)} ROC AUC      AP  CP@100\n`;
-  const ours = line("this run, known cards removed", r.known_cards_removed) + line("this run, all payments", r.all);
   const tables = r.published.map(
-    (t) => `\n${t.name} (${t.protocol})\n${t.rows.map((row) => line(row.model, row)).join("")}`,
+    (t) => `\n${t.name}\n  (${t.protocol})\n${t.rows.map((row) => line(row.model, row)).join("")}`,
   );
-  const windows =
-    r.windows === null
-      ? "windows: the data set has no derived features to compare with\n"
-      : `windows: ${r.windows.different} of ${count(r.windows.payments * r.windows.features)} values differ from the data set's own (${r.windows.ties} payments followed in the same second left out)\n${r.windows.examples.map((e) => `  ${e}\n`).join("")}`;
-  const speed = `${count(r.decisions)} decisions at ${count(r.decisions_per_s)}/s, ${count(r.outcomes_reported)} outcomes reported, in ${duration(r.elapsed_s)}\n`;
-  return `\n${head}${ours}${tables.join("")}\nrecall by fraud scenario at 100 cards a day\n${scenarios("known cards removed", r.known_cards_removed)}${scenarios("all", r.all)}\n${windows}${speed}`;
+  const speed = `${count(r.decisions)} decisions at ${count(r.decisions_per_s)}/s`;
+  return [
+    `\n  ${"".padEnd(44)} ROC AUC      AP  CP@100\n`,
+    line("this run, known cards removed", r.known_cards_removed),
+    line("this run, all payments", r.all),
+    ...tables,
+    "\nrecall by fraud scenario at 100 cards a day\n",
+    scenarios("known cards removed", r.known_cards_removed),
+    scenarios("all", r.all),
+    windows(r.windows),
+    `${speed}, ${count(r.outcomes_reported)} outcomes reported, in ${duration(r.elapsed_s)}\n`,
+  ].join("");
 }

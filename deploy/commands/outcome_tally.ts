@@ -56,7 +56,8 @@ export class OutcomeTally {
     const side = (name: string, s: Side) => {
       const share = ((100 * s.stopped) / s.n).toFixed(2);
       const outcomes = OUTCOMES.map((o) => `${o} ${count(s.outcomes[Outcome[o]])}`).join("  ");
-      return `  ${name}: ${outcomes} (${share} % not allowed)\n    stories: ${top(s.stories)}\n    reasons: ${top(s.reasons)}\n`;
+      const why = `    stories: ${top(s.stories)}\n    reasons: ${top(s.reasons)}\n`;
+      return `  ${name}: ${outcomes} (${share} % not allowed)\n${why}`;
     };
     const errors = this.errors > 0 ? `  errors: ${this.errors}\n` : "";
     return side("genuine", this.genuine) + side("fraud", this.fraud) + errors;

@@ -2,8 +2,8 @@
  * Compares the features that the actors computed with the handbook's own file of derived features: a second, foreign
  * computation of the same windows. Equal means within 1e-6 of the value (of 1 below it).
  *
- * One difference is meant: of two payments of a customer in the same second the file counts both for each of them, while
- * a decision cannot count a payment that comes after it. So the customer features of the first are left out.
+ * One difference is meant: of two payments of a customer in the same second the file counts both for each of them,
+ * while a decision cannot count a payment that comes after it. So the customer features of the first are left out.
  */
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";

@@ -63,7 +63,7 @@ function openSource(file: string, mapping: ColumnMapping): Promise<RawSource> {
 }
 
 /** Files of the mapping in each path, in the order given, by name within a folder. */
-async function filesOf(paths: readonly string[], patterns: readonly string[]): Promise<string[]> {
+export async function filesOf(paths: readonly string[], patterns: readonly string[]): Promise<string[]> {
   const wanted = patterns.map((p) => new RegExp(`^${p.split("*").map(escaped).join(".*")}$`));
   const files: string[] = [];
   for (const path of paths) {

@@ -32,7 +32,7 @@ async function countLines(path: string): Promise<number> {
   return last === 10 ? lines : lines + 1;
 }
 
-function unreadable(path: string, cause: unknown): DatasetError {
+function asDatasetError(path: string, cause: unknown): DatasetError {
   if (cause instanceof DatasetError) return cause;
   return new DatasetError("UNREADABLE", `${path}: ${(cause as Error).message}`, { cause });
 }
@@ -73,10 +73,16 @@ class Collector {
   }
 }
 
-/** A CSV file (RFC 4180; the first line names the columns). */
-export async function csvSource(path: string, delimiter = ","): Promise<RawSource> {
+/** Told of a row that cannot be read (0-based, and why); it stays in the batch as a row without values. */
+export type UnreadableRow = (row: number, reason: string) => void;
+
+/**
+ * A CSV file (RFC 4180; the first line names the columns). With `relaxed` a row with too few columns has missing values
+ * instead of ending the file.
+ */
+export async function csvSource(path: string, delimiter = ",", relaxed = false): Promise<RawSource> {
   const lines = await countLines(path).catch((cause) => {
-    throw unreadable(path, cause);
+    throw asDatasetError(path, cause);
   });
   return {
     file: path,
@@ -84,7 +90,13 @@ export async function csvSource(path: string, delimiter = ","): Promise<RawSourc
     total_exact: false,
     async *batches(names) {
       const collector = new Collector(names);
-      const parser = parse({ delimiter, bom: true, skip_empty_lines: true, max_record_size: LINE_BYTES_MAX });
+      const parser = parse({
+        delimiter,
+        bom: true,
+        skip_empty_lines: true,
+        max_record_size: LINE_BYTES_MAX,
+        relax_column_count: relaxed,
+      });
       const bytes = open(path);
       bytes.on("error", (error) => parser.destroy(error));
       let at: number[] | undefined;
@@ -99,7 +111,7 @@ export async function csvSource(path: string, delimiter = ","): Promise<RawSourc
           if (collector.full) yield collector.take();
         }
       } catch (cause) {
-        throw unreadable(path, cause);
+        throw asDatasetError(path, cause);
       } finally {
         bytes.destroy();
       }
@@ -118,10 +130,13 @@ function positions(path: string, header: readonly string[], names: readonly stri
   });
 }
 
-/** A file of JSON objects, one a line. A column is a key, or a path of keys joined by dots. */
-export async function jsonlSource(path: string): Promise<RawSource> {
+/**
+ * A file of JSON objects, one a line. A column is a key, or a path of keys joined by dots. A line that is no JSON
+ * object ends the file with an error, or is told to `unreadable`.
+ */
+export async function jsonlSource(path: string, unreadable?: UnreadableRow): Promise<RawSource> {
   const total = await countLines(path).catch((cause) => {
-    throw unreadable(path, cause);
+    throw asDatasetError(path, cause);
   });
   return {
     file: path,
@@ -133,27 +148,31 @@ export async function jsonlSource(path: string): Promise<RawSource> {
       try {
         for await (const line of linesOf(path)) {
           if (line.trim() === "") continue;
-          const object = parseLine(path, line, collector.row);
+          const object = parseLine(path, line, collector.row, unreadable);
           collector.add((c) => (names[c] in object ? object[names[c]] : reach(object, paths[c])));
           if (collector.full) yield collector.take();
         }
       } catch (cause) {
-        throw unreadable(path, cause);
+        throw asDatasetError(path, cause);
       }
       yield collector.take();
     },
   };
 }
 
-function parseLine(path: string, line: string, row: number): Record<string, unknown> {
-  let value: unknown;
+function parseLine(path: string, line: string, row: number, unreadable?: UnreadableRow): Record<string, unknown> {
+  let reason = "expected a JSON object";
+  let cause: unknown;
   try {
-    value = JSON.parse(line);
-  } catch (cause) {
-    throw new DatasetError("UNREADABLE", `${path}, row ${row}: ${(cause as Error).message}`, { cause });
+    const value: unknown = JSON.parse(line);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch (error) {
+    reason = (error as Error).message;
+    cause = error;
   }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new DatasetError("UNREADABLE", `${path}, row ${row}: expected a JSON object`);
+  if (unreadable === undefined) throw new DatasetError("UNREADABLE", `${path}, row ${row}: ${reason}`, { cause });
+  unreadable(row, reason);
+  return {};
 }
 
 function reach(object: Record<string, unknown>, path: readonly string[]): unknown {

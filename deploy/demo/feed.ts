@@ -21,14 +21,14 @@ const LATENCIES_MAX = 50_000;
 
 /**
  * The payments of a live demo: stories short enough to be watched, and so many people that nobody pays faster than a
- * person can: about once in eight minutes.
+ * person can: about four times an hour.
  */
 export function liveDemo(seed: number, startUs: number, rate: number): DemoOptions {
   return {
     seed,
     startUs,
     days: Number.POSITIVE_INFINITY,
-    users: Math.min(1_000_000, Math.max(1000, Math.round(rate * 500))),
+    users: Math.min(1_000_000, Math.max(1000, Math.round(rate * 1000))),
     merchants: 500,
     paymentsPerSecond: rate,
     fraudShare: 0.01,

@@ -2,12 +2,17 @@
  * What a refused row is told. The hot path keeps two bytes a row (code, field number); the texts are made here, in the
  * cold path. Each text says what the caller should do.
  */
-import type { ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT } from "../../proto/columns.ts";
+import type { ROW_EVENT, ROW_HISTORY, ROW_OUTCOME, ROW_PAYMENT } from "../../proto/columns.ts";
 import { ErrorCode } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 
 /** Kind of a refusal that concerns a whole message; its fields are ENVELOPE_FIELDS. */
-export const KIND_ENVELOPE = 3;
-export type RowKind = typeof ROW_PAYMENT | typeof ROW_OUTCOME | typeof ROW_EVENT | typeof KIND_ENVELOPE;
+export const KIND_ENVELOPE = 4;
+export type RowKind =
+  | typeof ROW_PAYMENT
+  | typeof ROW_OUTCOME
+  | typeof ROW_EVENT
+  | typeof ROW_HISTORY
+  | typeof KIND_ENVELOPE;
 
 /** Field numbers of an envelope's refusals. */
 export const ENVELOPE_PAYMENTS = 1;
@@ -18,32 +23,36 @@ const ID = "must be 1 to 128 bytes of UTF-8";
 const OPTIONAL_ID = "must be at most 128 bytes of UTF-8";
 const IP = "must be an IPv4 or IPv6 address in text form, at most 45 bytes, without a zone";
 
-/** Name of each field by number, and what a valid value is. */
-const FIELDS: readonly (readonly (readonly [name: string, rule: string])[])[] = [
+type Fields = readonly (readonly [name: string, rule: string])[];
+
+const PAYMENT_FIELDS: Fields = [
+  ["", ""],
+  ["transaction_id", "must be 1 to 64 bytes of UTF-8"],
+  ["user_id", ID],
+  ["merchant_id", ID],
+  ["amount_minor", "must be 0 to 100000000000 minor units"],
+  ["currency", "must be a known ISO 4217 code of three capital letters"],
+  ["event_time_us", TIME_RANGE],
+  ["card_token", "must be a token of at most 128 bytes: card numbers are refused, send a token in their place"],
+  ["device_id", OPTIONAL_ID],
+  ["ip", IP],
+  ["country", "must be a known ISO 3166-1 alpha-2 code of two capital letters"],
+  ["location", "must be a latitude of -90..90 and a longitude of -180..180 degrees"],
+  ["channel", "must be at most 32 bytes of UTF-8"],
+  ["merchant_category", "must be at most 32 bytes of UTF-8"],
+  ["payee_account", OPTIONAL_ID],
+  ["status", "must be ATTEMPTED, AUTHORISED or DECLINED"],
   [
-    ["", ""],
-    ["transaction_id", "must be 1 to 64 bytes of UTF-8"],
-    ["user_id", ID],
-    ["merchant_id", ID],
-    ["amount_minor", "must be 0 to 100000000000 minor units"],
-    ["currency", "must be a known ISO 4217 code of three capital letters"],
-    ["event_time_us", TIME_RANGE],
-    ["card_token", "must be a token of at most 128 bytes: card numbers are refused, send a token in their place"],
-    ["device_id", OPTIONAL_ID],
-    ["ip", IP],
-    ["country", "must be a known ISO 3166-1 alpha-2 code of two capital letters"],
-    ["location", "must be a latitude of -90..90 and a longitude of -180..180 degrees"],
-    ["channel", "must be at most 32 bytes of UTF-8"],
-    ["merchant_category", "must be at most 32 bytes of UTF-8"],
-    ["payee_account", OPTIONAL_ID],
-    ["status", "must be ATTEMPTED, AUTHORISED or DECLINED"],
-    [
-      "attributes",
-      "must be at most 64, each declared by the tenant and of its declared type (a finite number, " +
-        "a string of at most 256 bytes, a bool)",
-    ],
-    ["tenant_id", "must be the tenant of the API key, or absent"],
+    "attributes",
+    "must be at most 64, each declared by the tenant and of its declared type (a finite number, " +
+      "a string of at most 256 bytes, a bool)",
   ],
+  ["tenant_id", "must be the tenant of the API key, or absent"],
+];
+
+/** By kind: name of each field by number, and what a valid value is. A payment of the past has a payment's fields. */
+const FIELDS: readonly Fields[] = [
+  PAYMENT_FIELDS,
   [
     ["", ""],
     ["transaction_id", "must be 1 to 64 bytes of UTF-8"],
@@ -64,6 +73,7 @@ const FIELDS: readonly (readonly (readonly [name: string, rule: string])[])[] = 
     ["ip", IP],
     ["tenant_id", "must be the tenant of the API key, or absent"],
   ],
+  PAYMENT_FIELDS,
   [
     ["", ""],
     ["payments", "must be 1 to 512 payments in a stream message, 1 to 1000 in a bulk call: split the batch"],

@@ -1,5 +1,5 @@
 /**
- * Little-endian bytes: a writer that grows and a reader that checks every bound. It owns no format; frames and snapshots
+ * Little-endian bytes: a writer that grows, a reader that checks every bound. It owns no format; frames and snapshots
  * are built on it. Integers above 32 bits are a pair (hi, lo) or a varint below 2^53.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Measures one peer in a process of its own: preload, then the best of its batch sizes at saturation, each payment scored
- * by the same model. Prints one line of JSON.
+ * Measures one peer in a process of its own: preload, then the best of its batch sizes at saturation, each payment
+ * scored by the same model. Prints one line of JSON.
  */
 import { parseArgs } from "node:util";
 import type { Peer } from "./peer.ts";

@@ -1,4 +1,7 @@
-/** The same ONNX model for the peers: counts, sums and means of their windows in the model's columns, the rest missing. */
+/**
+ * The same ONNX model for the peers: counts, sums and means of their windows in the model's columns, the rest
+ * missing.
+ */
 import { FEATURE_COUNT, featureColumn, WINDOWS } from "../../../actors/features/registry.ts";
 import { loadModel } from "../../../actors/inference/model.ts";
 import { ModelSession } from "../../../actors/inference/session.ts";

@@ -13,8 +13,8 @@ import type { PeerBatch } from "./peer_workload.ts";
 const ROW_BYTES = 32;
 
 /**
- * ARGV[1]: rows of f64 time, f64 amount, u32 id, u32 user, u32 merchant, u32 0. State of an actor: f64 next, count, sum a
- * window, where `next` is the time of the oldest payment in it. Returns counts and sums as f64.
+ * ARGV[1]: rows of f64 time, f64 amount, u32 id, u32 user, u32 merchant, u32 0. State of an actor: f64 next, count, sum
+ * for each window, where `next` is the time of the oldest payment in it. Returns counts and sums as f64.
  */
 const SCRIPT = `
 local W = {${WINDOWS_US.join(",")}}
@@ -37,7 +37,8 @@ local function actor(z, h, t, amount, member)
       local gone = call('ZRANGEBYSCORE', z, s[i-2], cut)
       for g = 1, #gone do s[i] = s[i] - unpack_('<d', gone[g]) end
       s[i-1] = s[i-1] - #gone
-      s[i-2] = tonumber(call('ZRANGEBYSCORE', z, '(' .. string.format('%.0f', cut), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+      local after = '(' .. string.format('%.0f', cut)
+      s[i-2] = tonumber(call('ZRANGEBYSCORE', z, after, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
       if k == N then call('ZREMRANGEBYSCORE', z, '-inf', cut) end
     end
     out[#out+1] = pack_('<dd', s[i-1], s[i])

@@ -1,7 +1,7 @@
 /**
- * What a team would otherwise write, in PostgreSQL: one table of payments with a covering index for each actor, a batched
- * prepared INSERT and a batched prepared SELECT that counts and sums all windows in one pass over the actor's last 30
- * days. Committed durably (synchronous_commit on) before it is counted.
+ * What a team would otherwise write, in PostgreSQL: one table of payments with a covering index for each actor, a
+ * batched prepared INSERT and a batched prepared SELECT that counts and sums all windows in one pass over the actor's
+ * last 30 days. Committed durably (synchronous_commit on) before it is counted.
  */
 import pg from "pg";
 import { WINDOWS_US } from "../../../actors/features/registry.ts";
@@ -12,7 +12,9 @@ import { PEER_COLUMNS } from "./peer_scorer.ts";
 const LANES = 3;
 const LONGEST_US = Math.max(...WINDOWS_US);
 const TABLE = `
-CREATE TABLE payment (id int NOT NULL, user_id int NOT NULL, merchant_id int NOT NULL, t bigint NOT NULL, amount bigint NOT NULL);
+CREATE TABLE payment (
+  id int NOT NULL, user_id int NOT NULL, merchant_id int NOT NULL, t bigint NOT NULL, amount bigint NOT NULL
+);
 CREATE INDEX payment_user ON payment (user_id, t) INCLUDE (amount);
 CREATE INDEX payment_merchant ON payment (merchant_id, t) INCLUDE (amount);
 `;

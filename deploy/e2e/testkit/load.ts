@@ -3,7 +3,7 @@
  * acknowledged, so that a later answer to the same id can be held against it.
  */
 import assert from "node:assert/strict";
-import { DecisionState } from "../../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import { type AnalyzeResult, DecisionState, ErrorCode } from "../../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { FraudClient, type PaymentInit } from "../../client/fraud_client.ts";
 import { paymentInit } from "../../demo/feed.ts";
 import type { DemoItem } from "../../demo/items.ts";
@@ -13,15 +13,25 @@ const BATCH = 32;
 /** Batches under way at once. */
 const WINDOW = 6;
 
+function isUnavailable({ result }: AnalyzeResult): boolean {
+  return result.case === "error" && result.value.code === ErrorCode.UNAVAILABLE;
+}
+
 /** What is known about payments: acknowledged decisions by "user id". */
 export class Acknowledged {
   readonly decisions = new Map<string, string>();
   provisional = 0;
+  /** Answered UNAVAILABLE: their outcome is unknown, they are asked again. */
+  unknown = 0;
 
   /** Takes the answers to a batch. Fails when a decision differs from an earlier one. */
   take(payments: readonly PaymentInit[], results: Awaited<ReturnType<FraudClient["analyze"]>>): void {
     assert.equal(results.length, payments.length);
     for (const [i, p] of payments.entries()) {
+      if (isUnavailable(results[i])) {
+        this.unknown++;
+        continue;
+      }
       const d = decisionOf(results[i]);
       assert.equal(d.transactionId, p.transactionId);
       if (d.state === DecisionState.PROVISIONAL) {
@@ -85,8 +95,9 @@ export async function feed(
 export class PersistentLoad {
   readonly known = new Acknowledged();
   readonly #payments: readonly PaymentInit[];
-  readonly #key: string;
+  readonly key: string;
   #next = 0;
+  #batch = BATCH;
   readonly #again: PaymentInit[][] = [];
   #client: FraudClient | null = null;
   #workers: Promise<void>[] = [];
@@ -97,7 +108,7 @@ export class PersistentLoad {
 
   constructor(payments: readonly PaymentInit[], key: string) {
     this.#payments = payments;
-    this.#key = key;
+    this.key = key;
   }
 
   get acknowledged(): number {
@@ -108,11 +119,12 @@ export class PersistentLoad {
     return this.failure !== null || this.acknowledged === this.#payments.length;
   }
 
-  /** Goes on against a node; workers end when the stream breaks or nothing is left. */
-  run(grpc: string): void {
-    this.#client = new FraudClient(grpc, this.#key);
+  /** Goes on against a node; workers end when the stream breaks or nothing is left. `pace` makes the load lighter. */
+  run(grpc: string, pace: { workers: number; batch: number } = { workers: WINDOW, batch: BATCH }): void {
+    this.#batch = pace.batch;
+    this.#client = new FraudClient(grpc, this.key);
     this.#running = true;
-    this.#workers = Array.from({ length: WINDOW }, () => this.#work(this.#client as FraudClient));
+    this.#workers = Array.from({ length: pace.workers }, () => this.#work(this.#client as FraudClient));
   }
 
   /** Waits for the workers and closes the connection. */
@@ -144,8 +156,8 @@ export class PersistentLoad {
     const again = this.#again.shift();
     if (again !== undefined) return again;
     if (this.#next >= this.#payments.length) return null;
-    const batch = this.#payments.slice(this.#next, this.#next + BATCH);
-    this.#next += BATCH;
+    const batch = this.#payments.slice(this.#next, this.#next + this.#batch);
+    this.#next += this.#batch;
     return batch;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The memory of all events of a table: slabs of 32-bit words, cut into pages of PAGE_EVENTS, each given to one size class
+ * The memory of all events of a table: slabs of 32-bit words, cut into pages of PAGE_EVENTS, each given to a size class
  * while any of its segments is in use. A segment is a run of events named by the number of its first event (a "ref").
  * Freed segments are used again by their class, emptied pages by every class; slabs are never given back.
  */

@@ -155,7 +155,7 @@ export class Heavy extends HeavyBoundaries {
     this.metUs = met < 0 ? Number.NEGATIVE_INFINITY : this.timeOf(met);
   }
 
-  /** Moves the events from `position` on up by one: chunk by chunk from the newest, each chunk's last to the next one. */
+  /** Moves the events from `position` on up by one: chunk by chunk from the newest, the last of each to the next. */
   private moveUp(position: number): void {
     const { stride } = this.plan;
     this.handles.moveUp(position, this.end, this.head);
@@ -259,7 +259,7 @@ export class Heavy extends HeavyBoundaries {
     if ((flags & NO_AMOUNT) === 0) this.uncover(position);
   }
 
-  /** The next event of the counterparty: by scan from the event, and by the chain from the newest, whichever is first. */
+  /** The next event of the counterparty: by scan from the event or the chain from the newest, whichever is first. */
   private nextOf(position: number, cp: number): number {
     let chain = this.newest(cp);
     for (let p = (position + 1) & POSITION_MASK; ; p = (p + 1) & POSITION_MASK) {

@@ -120,7 +120,7 @@ export class HeavyBoundaries extends HeavyStore {
     let time = Number.POSITIVE_INFINITY;
     while (tail !== end) {
       const inChunk = tail & (CHUNK_EVENTS - 1);
-      if (inChunk === 0 && this.wholeChunk(tail, end) && this.timeOf((tail + CHUNK_EVENTS - 1) & POSITION_MASK) <= to) {
+      if (inChunk === 0 && this.wholeChunk(tail, end) && this.chunkIsUpTo(tail, to)) {
         this.accountChunk(b, tail, -1);
         tail = (tail + CHUNK_EVENTS) & POSITION_MASK;
         continue;
@@ -196,7 +196,7 @@ export class HeavyBoundaries extends HeavyStore {
     }
   }
 
-  /** Tells windows and chunk that the event at `position` gained (1) or lost (-1) its place as newest of its counterparty. */
+  /** Tells windows and chunk that an event became (1) or ceased to be (-1) the newest of its counterparty. */
   protected changeDistinct(position: number, sign: number): void {
     const { tails, sums, head } = this;
     const r = (position - head) & POSITION_MASK;

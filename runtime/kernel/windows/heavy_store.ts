@@ -1,6 +1,6 @@
 /**
- * The events of one heavy actor: chunks of CHUNK_EVENTS in order of time, addressed by positions. A position is a number
- * modulo 2^31 that an event keeps while it is held (a late event moves the newer ones up by one). Chunks have summaries,
+ * The events of one heavy actor: chunks of CHUNK_EVENTS in order of time, addressed by positions. A position is a count
+ * modulo 2^31 that an event keeps while it is held (a late event moves newer ones up by one). Chunks have summaries,
  * made when they are needed, and may be pinned by a snapshot: then they are copied before they change.
  */
 import { CHUNK_CLASS, CHUNK_EVENTS, SLAB_BITS, SLAB_MASK } from "./event_arena.ts";
@@ -76,6 +76,8 @@ export class HeavyStore {
   protected chunks = new Int32Array(4);
   private summaries = new Float64Array(4 * TALLY);
   private summarised = new Uint8Array(4);
+  /** Time of the last event of each chunk that is summed up. */
+  private lastUs = new Float64Array(4);
 
   constructor(plan: WindowPlan) {
     this.plan = plan;
@@ -127,16 +129,19 @@ export class HeavyStore {
     const chunks = new Int32Array(n * 2);
     const summaries = new Float64Array(n * 2 * TALLY);
     const summarised = new Uint8Array(n * 2);
+    const lastUs = new Float64Array(n * 2);
     for (let k = 0; k < used; k++) {
       const from = (first + k) & (n - 1);
       const to = (first + k) & (n * 2 - 1);
       chunks[to] = this.chunks[from];
       summarised[to] = this.summarised[from];
+      lastUs[to] = this.lastUs[from];
       for (let j = 0; j < TALLY; j++) summaries[to * TALLY + j] = this.summaries[from * TALLY + j];
     }
     this.chunks = chunks;
     this.summaries = summaries;
     this.summarised = summarised;
+    this.lastUs = lastUs;
   }
 
   /** Gives up the chunk that `head` has just left, or (all) every chunk. */
@@ -276,6 +281,11 @@ export class HeavyStore {
     return i * TALLY;
   }
 
+  /** Whether the full chunk that begins at `position` has only events up to timeUs. */
+  protected chunkIsUpTo(position: number, timeUs: number): boolean {
+    return this.lastUs[this.summary(position) / TALLY] <= timeUs;
+  }
+
   protected summaryWords(): Float64Array {
     return this.summaries;
   }
@@ -305,10 +315,11 @@ export class HeavyStore {
     const carry = Math.floor(s[at + T_SQUARES_LO] / RADIX);
     s[at + T_SQUARES_HI] += carry;
     s[at + T_SQUARES_LO] -= carry * RADIX;
+    this.lastUs[i] = timeAt(words, o - this.plan.stride);
     this.summarised[i] = 1;
   }
 
   protected storeBytes(): number {
-    return this.chunks.length * (4 + 1 + TALLY * 8) + 600;
+    return this.chunks.length * (4 + 1 + 8 + TALLY * 8) + 700;
   }
 }

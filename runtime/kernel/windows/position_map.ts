@@ -1,5 +1,5 @@
 /**
- * An index from 32-bit keys to event positions (0 .. 2^31 - 1) of one heavy actor, with removal. An extendible hash like
+ * An index from 32-bit keys to event positions (0 .. 2^31 - 1) of a heavy actor, with removal: an extendible hash like
  * KeyTable: a full segment splits, so that no call ever rehashes more than SEGMENT_ENTRIES entries. A key may stand
  * more than once (pairs); `get`, `swap` and `remove` serve those who keep keys unique.
  */

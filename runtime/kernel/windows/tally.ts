@@ -57,7 +57,7 @@ function exactLo(a: number): number {
 const SPLITTER = 134217729;
 
 /**
- * Population variance from exact integers: (sum((a - m)^2) - n * (S/n - m)^2)/n with m the rounded mean; the first sum is
+ * Population variance from exact integers: (sum((a - m)^2) - n * (S/n - m)^2)/n, m the rounded mean; the first sum is
  * S2 - m * S - m * (S - n * m), where m * S is taken as an exact pair (Dekker's product), so that nothing cancels.
  */
 export function variance(n: number, sum: number, mean: number, hi: number, lo: number): number {
