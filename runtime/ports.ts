@@ -115,8 +115,9 @@ export interface SnapshotWriter {
 /** What a gateway sees of the runtime: room for rows, and the way in. */
 export interface Intake {
   /**
-   * The open block with room for `rows` more of a message of `bytes` (write at block.n onward), or null when the mailbox
-   * is full: answer RESOURCE_EXHAUSTED with retryAfterMs(). Valid until the current call stack ends. rows <= BLOCK_ROWS.
+   * The open block with room for `rows` more of a message of `bytes` (write at block.n onward), or null when the
+   * mailbox is full: answer RESOURCE_EXHAUSTED with retryAfterMs(). Valid until the current call stack ends.
+   * rows <= BLOCK_ROWS.
    */
   open(rows: number, bytes: number): RowBlock | null;
   /** Hands over rows [block.n, block.n + count) written since open(); the sink is told when all have results. */

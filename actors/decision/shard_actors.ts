@@ -44,7 +44,7 @@ export class FraudActors implements ShardActors {
   #outcomes: [string, number][] = [];
 
   constructor(o: ShardActorsOptions) {
-    this.users = new UserActors(o, this.#merchantCodes);
+    this.users = new UserActors(o, this.#userCodes, this.#merchantCodes);
     this.#entityEventsMax = o.events_max;
     // Committed rows of other shards must always find room: intake stops at half of what the tables hold.
     const entities = { ...o, events_max: Math.min(2 ** 31, o.events_max * 2) };
@@ -73,7 +73,7 @@ export class FraudActors implements ShardActors {
   }
 
   foldMerchant(b: RowBlock, r: number, matrix: Float32Array): boolean {
-    if (b.kind[r] !== ROW_OUTCOME) return this.merchants.fold(b, r, matrix);
+    if (b.kind[r] !== ROW_OUTCOME) return this.merchants.fold(b, r, this.users.userCode, this.users.merchantCode, matrix);
     this.merchants.label(
       b.merchant.hi[r],
       b.merchant.lo[r],

@@ -3,8 +3,9 @@
  * confirmed-fraud risk over windows that end where labels are known. Rows of other shards count from the overlay until
  * they are folded.
  */
-import { LABEL_CLEAR, LABEL_FRAUD, LABEL_REVERSAL, type RowBlock } from "../../proto/columns.ts";
+import { DEGRADED_ENTITY, LABEL_CLEAR, LABEL_FRAUD, LABEL_REVERSAL, type RowBlock } from "../../proto/columns.ts";
 import type { Interner } from "../../runtime/kernel/interner.ts";
+import { SlotMap } from "../../runtime/kernel/slot_map.ts";
 import { WindowTable } from "../../runtime/kernel/windows/window_table.ts";
 import { Overlay, type PendingRows } from "../../runtime/overlay.ts";
 import {
@@ -29,6 +30,7 @@ export class MerchantActors {
   readonly windows: WindowTable;
   readonly overlay = new Overlay();
   readonly #users: Interner;
+  readonly #slots = new SlotMap();
   readonly #lateUs: number;
   readonly #pending: PendingRows = {
     n: 0,
@@ -50,11 +52,15 @@ export class MerchantActors {
     });
   }
 
-  /** Folds a payment of this shard's own journal and writes its merchant columns; true when rows of the overlay count. */
-  fold(b: RowBlock, r: number, matrix: Float32Array): boolean {
-    const slot = this.windows.slot(b.merchant.hi[r], b.merchant.lo[r]);
+  /** Folds a payment of this shard's journal and writes its merchant columns; true when rows of the overlay count.
+   */
+  fold(b: RowBlock, r: number, user: number, merchant: number, matrix: Float32Array): boolean {
+    let slot = this.#slots.get(merchant);
+    if (slot < 0) {
+      slot = this.windows.slot(b.merchant.hi[r], b.merchant.lo[r]);
+      this.#slots.set(merchant, slot);
+    }
     const t = b.eventTimeUs[r];
-    const user = this.#users.code(b.user.hi[r], b.user.lo[r]);
     const at = r * C;
     if (this.windows.append(slot, t, b.amountBase[r], user, 0, 0, 0) !== 0) {
       this.#unknown(matrix, at);
@@ -63,7 +69,7 @@ export class MerchantActors {
     if (this.overlay.rows > 0) {
       this.overlay.gather(b.merchant.hi[r], b.merchant.lo[r], this.#pending);
       if (this.#pending.n > 0) {
-        this.#columnsPending(slot, t, matrix, at);
+        this.#columnsPending(slot, t, this.windows.previousUs(slot, t), this.#pending.n, matrix, at);
         return true;
       }
     }
@@ -82,26 +88,23 @@ export class MerchantActors {
     const at = r * C;
     if (slot >= 0 && this.windows.newestUs(slot) - t > this.#lateUs) return this.#unknown(matrix, at);
     const user = this.#users.code(b.user.hi[r], b.user.lo[r]);
-    this.overlay.add(hi, lo, t, b.amountBase[r], user, source, frame);
+    if (!this.overlay.add(hi, lo, t, b.amountBase[r], user, source, frame)) {
+      b.degraded[r] |= DEGRADED_ENTITY;
+      return this.#unknown(matrix, at);
+    }
     this.overlay.gather(hi, lo, this.#pending);
-    this.#columnsPending(slot, t, matrix, at);
+    const last = slot < 0 ? Number.NEGATIVE_INFINITY : this.windows.latestUs(slot, t);
+    // The payment itself was added last.
+    this.#columnsPending(slot, t, last, this.#pending.n - 1, matrix, at);
   }
 
-  #columnsPending(slot: number, t: number, matrix: Float32Array, at: number): void {
+  /** Columns over folded and pending rows; `last` and the first `others` pending rows are payments before this one. */
+  #columnsPending(slot: number, t: number, last: number, others: number, matrix: Float32Array, at: number): void {
     const p = this.#pending;
     this.windows.queryPending(slot, t, p, matrix, at + MERCHANT_AT, at + MERCHANT_EXTRA_AT + 1);
-    let last = slot < 0 ? Number.NEGATIVE_INFINITY : this.windows.newestUs(slot);
-    if (last > t) last = this.windows.previousUs(slot, t);
-    let own = false;
-    for (let i = p.n - 1; i >= 0; i--) {
-      // The newest pending row at t is the payment itself; another one at the same time is an earlier payment.
-      if (p.timeUs[i] === t && !own && i === p.n - 1) {
-        own = true;
-        continue;
-      }
-      if (p.timeUs[i] <= t && p.timeUs[i] > last) last = p.timeUs[i];
-    }
-    matrix[at + MERCHANT_EXTRA_AT] = last > Number.NEGATIVE_INFINITY ? (t - last) / 1e6 : Number.NaN;
+    let newest = last;
+    for (let i = 0; i < others; i++) if (p.timeUs[i] <= t && p.timeUs[i] > newest) newest = p.timeUs[i];
+    matrix[at + MERCHANT_EXTRA_AT] = newest > Number.NEGATIVE_INFINITY ? (t - newest) / 1e6 : Number.NaN;
   }
 
   /** Folds a payment from the inbox. */

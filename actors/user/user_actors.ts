@@ -15,6 +15,7 @@ import {
 } from "../../proto/columns.ts";
 import { EventKind, OutcomeKind } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Interner } from "../../runtime/kernel/interner.ts";
+import { SlotMap } from "../../runtime/kernel/slot_map.ts";
 import { WindowTable } from "../../runtime/kernel/windows/window_table.ts";
 import { ACCEPTED, FULL, REPEATED } from "../../runtime/program.ts";
 import { DAY_US, FEATURE_COUNT, STAT_COUNT, USER_AT, USER_EXTRA_AT, WINDOW_COLUMNS, WINDOWS_US } from "../features/registry.ts";
@@ -43,9 +44,15 @@ export class UserActors {
   /** Ids that stand in no window: late payments and non-payment events. */
   readonly cold = new ColdIds();
   readonly #merchants: Interner;
+  readonly #users: Interner;
+  readonly #slots = new SlotMap();
   repeatFrame = 0;
+  /** Codes of the user and the merchant of the payment accepted last. */
+  userCode = 0;
+  merchantCode = 0;
 
-  constructor(o: UserActorsOptions, merchants: Interner) {
+  constructor(o: UserActorsOptions, users: Interner, merchants: Interner) {
+    this.#users = users;
     this.#merchants = merchants;
     this.windows = new WindowTable({
       windows_us: WINDOWS_US,
@@ -61,16 +68,27 @@ export class UserActors {
     const w = this.windows;
     const idHi = b.id.hi[r];
     const idLo = b.id.lo[r];
-    const known = w.find(b.user.hi[r], b.user.lo[r]);
+    const code = this.#users.code(b.user.hi[r], b.user.lo[r]);
+    this.userCode = code;
+    let known = this.#slots.get(code);
+    if (known < 0) {
+      known = w.find(b.user.hi[r], b.user.lo[r]);
+      if (known >= 0) this.#slots.set(code, known);
+    }
     if (known >= 0 && this.#isRepeat(b, r, known)) return REPEATED;
     // What is shed must leave no trace: replay does not see it.
     if (!hasRoom || (known < 0 && w.events >= w.plan.eventsMax)) return FULL;
-    const slot = known >= 0 ? known : w.slot(b.user.hi[r], b.user.lo[r]);
-    this.extras.ensure(slot);
+    let slot = known;
+    if (slot < 0) {
+      slot = w.slot(b.user.hi[r], b.user.lo[r]);
+      this.#slots.set(code, slot);
+      this.extras.ensure(slot);
+    }
     w.touch(slot);
     const t = b.eventTimeUs[r];
     const at = r * C;
     const merchant = this.#merchants.code(b.merchant.hi[r], b.merchant.lo[r]);
+    this.merchantCode = merchant;
     const result = w.append(slot, t, b.amountBase[r], merchant, idHi, idLo, frame);
     if (result === 2) return FULL;
     if (result === 1) {

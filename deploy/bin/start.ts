@@ -2,6 +2,7 @@
  * `npm start`: the main job. Starts the engines, the node and the gateway, makes the demo tenant with its key, feeds
  * the demo stream and prints a line a second. `--no-demo` serves only.
  */
+import { rmSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -130,6 +131,13 @@ async function end(code: number): Promise<void> {
   process.exit(code);
 }
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void end(0));
+// An invariant does not hold: nothing in memory can be trusted any more, so nothing is released or answered.
+process.on("uncaughtException", (error) => {
+  log.fatal({ name: error.name, message: error.message, stack: error.stack }, "defect");
+  process.stderr.write(`defect: ${error.stack}\n`);
+  rmSync(ready_file, { force: true });
+  process.exit(1);
+});
 
 function startExport(dir: string): NodeFeatureExport {
   return new NodeFeatureExport({

@@ -26,7 +26,7 @@ function scenarios(name: string, a: Accuracy): string {
 function windows(w: WindowCheck | null): string {
   if (w === null) return "windows: the data set has no derived features to compare with\n";
   const values = `${count(w.different)} of ${count(w.payments * w.features)} values differ from the data set's own`;
-  const ties = `${w.ties} payments followed by another in the same second are left out`;
+  const ties = `without customer features of ${w.ties} payments in the same second as another`;
   return `windows: ${values} (${ties})\n${w.examples.map((e) => `  ${e}\n`).join("")}`;
 }
 

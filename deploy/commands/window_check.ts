@@ -2,8 +2,8 @@
  * Compares the features that the actors computed with the handbook's own file of derived features: a second, foreign
  * computation of the same windows. Equal means within 1e-6 of the value (of 1 below it).
  *
- * One difference is meant: of two payments of a customer in the same second the file counts both for each of them,
- * while a decision cannot count a payment that comes after it. So the customer features of the first are left out.
+ * Which of two payments of a customer in the same second came first is not in the data: the file counts them in the
+ * other order than their ids in one case of four. So the customer features of such payments are left out.
  */
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
@@ -41,7 +41,7 @@ const PAIRS: readonly (readonly [string, string, number])[] = [
 export interface WindowCheck {
   /** Payments found in both. */
   readonly payments: number;
-  /** Of these, payments followed by another of the same customer in the same second. */
+  /** Of these, payments with another one of the same customer in the same second. */
   readonly ties: number;
   readonly features: number;
   readonly different: number;
@@ -61,14 +61,14 @@ export async function featuresFile(folders: readonly string[]): Promise<string |
   return undefined;
 }
 
-/** Finds payments that another one of the same customer follows at the same time. Fed in event order. */
+/** Finds payments that share their time with another one of the same customer. Fed in event order. */
 export class SameMoment {
   readonly #last = new Map<string, { readonly id: string; readonly time_us: number }>();
   readonly ids = new Set<string>();
 
   see(user: string, id: string, time_us: number): void {
     const last = this.#last.get(user);
-    if (last?.time_us === time_us) this.ids.add(last.id);
+    if (last?.time_us === time_us) this.ids.add(last.id).add(id);
     this.#last.set(user, { id, time_us });
   }
 }
@@ -78,7 +78,7 @@ export async function checkWindows(
   file: string,
   exports: readonly string[],
   tenant: Tenant,
-  followed: ReadonlySet<string>,
+  tied: ReadonlySet<string>,
 ): Promise<WindowCheck> {
   const table = await readFeatures(file);
   const rows = new KeyTable();
@@ -103,7 +103,7 @@ export async function checkWindows(
         const r = rows.find(c.id_hi[i], c.id_lo[i]);
         if (r < 0) continue;
         payments++;
-        const tie = followed.has(table.ids[r]);
+        const tie = tied.has(table.ids[r]);
         if (tie) ties++;
         for (const p of pairs) {
           if (tie && p.customer) continue;

@@ -1,4 +1,4 @@
-/** What is shed leaves no trace: past the capacity of a shard payments are refused, and a restart gives the same state. */
+/** What is shed leaves no trace: past a shard's capacity payments are refused, and a restart gives the same state. */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

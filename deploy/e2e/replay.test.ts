@@ -4,11 +4,11 @@
  * after a restart, from the journal alone and from a snapshot with the journal's tail.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { ROW_PAYMENT } from "../../proto/columns.ts";
+import { BLOCK_ROWS, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
 import { FraudClient } from "../client/fraud_client.ts";
 import { type NatsEngine, startNats } from "../engines/nats.ts";
 import { readJournals, tenantsOf } from "./testkit/journal_rows.ts";
@@ -85,6 +85,23 @@ for (const shards of [1, 3]) {
     await stop();
   });
 
+  test(`${shards} shards: a damaged snapshot is not used, the journal is`, async () => {
+    for (let s = 0; s < shards; s++) {
+      const folder = join(data_dir, "snapshots", `shard-${s}`);
+      for (const name of await readdir(folder)) {
+        const bytes = await readFile(join(folder, name));
+        bytes[bytes.length >> 1] ^= 1;
+        await writeFile(join(folder, name), bytes);
+      }
+    }
+    const { quiet, digests: digestsOf } = await start();
+    await quiet();
+    assert.deepEqual(digestsOf(), digests);
+    assert.ok(reported("snapshot_unusable").length >= shards);
+    for (const s of reported("shard_serving")) assert.equal(s["snapshot_frame"], 0);
+    await stop();
+  });
+
   test(`${shards} shards: a restart from the journals alone gives the same state, and the state serves`, async () => {
     await rm(join(data_dir, "snapshots"), { recursive: true, force: true });
     const { quiet, digests: digestsOf, grpc, shards: live } = await start();
@@ -101,8 +118,8 @@ for (const shards of [1, 3]) {
   });
 }
 
-function copyRow(b: import("../../proto/columns.ts").RowBlock, r: number, matrix: Float32Array): SeenRow {
-  const columns = matrix.length / 2048;
+function copyRow(b: RowBlock, r: number, matrix: Float32Array): SeenRow {
+  const columns = matrix.length / BLOCK_ROWS;
   return {
     user: `${b.user.hi[r]}:${b.user.lo[r]}`,
     id: `${b.id.hi[r]}:${b.id.lo[r]}`,

@@ -1,32 +1,19 @@
 /**
  * A dictionary from 64-bit keys (hi, lo) to dense slot numbers 0, 1, 2, ... in the order of first sight. Keys are never
- * removed. It is an extendible hash: a directory of small open-addressed segments, of which one splits when it is full,
- * so that no insert ever rehashes more than SEGMENT_ENTRIES keys.
+ * removed. It is one flat open-addressed table, so that a lookup is one access to memory; when it is 70 % full a
+ * table of twice the size takes over, and every later insert moves a few entries, so that no call rehashes all of them.
  */
 
-/** Entries of a full-grown segment; three words each: hi, lo, slot + 1 (0: empty). */
-const SEGMENT_ENTRIES = 2048;
-const FIRST_ENTRIES = 16;
-const ENTRY = 3;
+/** Words an entry: lo, hi, slot + 1 (0: empty), unused. Four, so that no entry lies on two cache lines. */
+const ENTRY = 4;
+const FIRST_ENTRIES = 64;
+/** Entries of the old table moved by one insert: done long before the new one is full. */
+const MOVED_PER_INSERT = 8;
 /** Keys are kept by slot in blocks, so that growth copies nothing. */
 const BLOCK_BITS = 12;
 const BLOCK_MASK = (1 << BLOCK_BITS) - 1;
-/** Past this depth a segment doubles instead of splitting: its keys collide in more bits than chance allows. */
-const DEPTH_MAX = 20;
 
-class Segment {
-  words: Uint32Array;
-  mask: number;
-  used = 0;
-  depth: number;
-  constructor(entries: number, depth: number) {
-    this.words = new Uint32Array(entries * ENTRY);
-    this.mask = entries - 1;
-    this.depth = depth;
-  }
-}
-
-/** Mixes both words to 32 bits: the high bits choose the segment, the low bits the entry. */
+/** Mixes both words; keys are keyed hashes in use, and any others must not cluster. */
 function mix(hi: number, lo: number): number {
   let h = Math.imul(lo ^ Math.imul(hi, 0x85ebca6b), 0x9e3779b1);
   h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d) ^ hi;
@@ -37,24 +24,24 @@ function mix(hi: number, lo: number): number {
 export class KeyTable {
   /** Keys held; the next new key gets this slot. */
   size = 0;
-  private directory: Segment[] = [new Segment(FIRST_ENTRIES, 0)];
-  private depth = 0;
+  private words = new Uint32Array(FIRST_ENTRIES * ENTRY);
+  private mask = FIRST_ENTRIES - 1;
+  /** The table before, while its entries move. */
+  private old: Uint32Array | null = null;
+  private oldNext = 0;
   private readonly keys: Uint32Array[] = [];
-  private entries = FIRST_ENTRIES;
 
   /** Slot of a key, -1 when it is unknown. */
   find(hi: number, lo: number): number {
     const h = mix(hi, lo);
-    const s = this.directory[(h >>> 1) >>> (31 - this.depth)];
-    const words = s.words;
-    const mask = s.mask;
+    const { words, mask } = this;
     const high = hi >>> 0;
     const low = lo >>> 0;
     for (let i = h & mask; ; i = (i + 1) & mask) {
       const o = i * ENTRY;
       const v = words[o + 2];
-      if (v === 0) return -1;
-      if (words[o + 1] === low && words[o] === high) return v - 1;
+      if (v === 0) return this.old === null ? -1 : findIn(this.old, h, high, low);
+      if (words[o] === low && words[o + 1] === high) return v - 1;
     }
   }
 
@@ -70,46 +57,26 @@ export class KeyTable {
     const block = this.keys[slot >>> BLOCK_BITS];
     block[(slot & BLOCK_MASK) * 2] = hi;
     block[(slot & BLOCK_MASK) * 2 + 1] = lo;
-    const h = mix(hi, lo);
-    let s = this.directory[(h >>> 1) >>> (31 - this.depth)];
-    while ((s.used + 1) * 4 > (s.mask + 1) * 3) {
-      if (s.mask + 1 < SEGMENT_ENTRIES || s.depth >= DEPTH_MAX) this.widen(s);
-      else this.split(s, h);
-      s = this.directory[(h >>> 1) >>> (31 - this.depth)];
+    if (this.size * 10 > (this.mask + 1) * 7) {
+      if (this.old !== null) throw new Error("the table grows before its entries have moved");
+      this.old = this.words;
+      this.oldNext = 0;
+      this.words = new Uint32Array(this.words.length * 2);
+      this.mask = this.mask * 2 + 1;
     }
-    place(s, h, hi, lo, slot + 1);
+    if (this.old !== null) this.move(this.old);
+    place(this.words, this.mask, hi, lo, slot + 1);
     return slot;
   }
 
-  private widen(s: Segment): void {
-    const old = s.words;
-    const entries = (s.mask + 1) * 2;
-    this.entries += s.mask + 1;
-    s.words = new Uint32Array(entries * ENTRY);
-    s.mask = entries - 1;
-    s.used = 0;
-    for (let o = 0; o < old.length; o += ENTRY) {
-      if (old[o + 2] !== 0) place(s, mix(old[o], old[o + 1]), old[o], old[o + 1], old[o + 2]);
+  /** Moves some entries of the old table; those moved are still found there, which does no harm. */
+  private move(old: Uint32Array): void {
+    const stop = Math.min(old.length, this.oldNext + MOVED_PER_INSERT * ENTRY);
+    for (let o = this.oldNext; o < stop; o += ENTRY) {
+      if (old[o + 2] !== 0) place(this.words, this.mask, old[o + 1], old[o], old[o + 2]);
     }
-  }
-
-  private split(s: Segment, h: number): void {
-    if (s.depth === this.depth) {
-      this.directory = this.directory.flatMap((d) => [d, d]);
-      this.depth++;
-    }
-    const depth = s.depth + 1;
-    const halves = [new Segment(s.mask + 1, depth), new Segment(s.mask + 1, depth)];
-    this.entries += s.mask + 1;
-    for (let o = 0; o < s.words.length; o += ENTRY) {
-      if (s.words[o + 2] === 0) continue;
-      const k = mix(s.words[o], s.words[o + 1]);
-      place(halves[(k >>> (32 - depth)) & 1], k, s.words[o], s.words[o + 1], s.words[o + 2]);
-    }
-    const span = 1 << (this.depth - depth);
-    const first = ((h >>> 1) >>> (31 - s.depth)) * 2 * span;
-    this.directory.fill(halves[0], first, first + span);
-    this.directory.fill(halves[1], first + span, first + 2 * span);
+    this.oldNext = stop;
+    if (stop === old.length) this.old = null;
   }
 
   /** High word of a slot's key. */
@@ -124,15 +91,24 @@ export class KeyTable {
 
   /** Allocated bytes. */
   bytes(): number {
-    return this.entries * ENTRY * 4 + this.keys.length * (8 << BLOCK_BITS);
+    return this.words.byteLength + (this.old?.byteLength ?? 0) + this.keys.length * (8 << BLOCK_BITS);
   }
 }
 
-function place(s: Segment, h: number, hi: number, lo: number, value: number): void {
-  let i = h & s.mask;
-  while (s.words[i * ENTRY + 2] !== 0) i = (i + 1) & s.mask;
-  s.words[i * ENTRY] = hi;
-  s.words[i * ENTRY + 1] = lo;
-  s.words[i * ENTRY + 2] = value;
-  s.used++;
+function findIn(words: Uint32Array, h: number, high: number, low: number): number {
+  const mask = words.length / ENTRY - 1;
+  for (let i = h & mask; ; i = (i + 1) & mask) {
+    const o = i * ENTRY;
+    const v = words[o + 2];
+    if (v === 0) return -1;
+    if (words[o] === low && words[o + 1] === high) return v - 1;
+  }
+}
+
+function place(words: Uint32Array, mask: number, hi: number, lo: number, value: number): void {
+  let i = mix(hi, lo) & mask;
+  while (words[i * ENTRY + 2] !== 0) i = (i + 1) & mask;
+  words[i * ENTRY] = lo;
+  words[i * ENTRY + 1] = hi;
+  words[i * ENTRY + 2] = value;
 }
