@@ -3,10 +3,9 @@
  * one. When every block is taken the mailbox is full and callers shed. It owns no timer: `onRows` tells the tick loop
  * that something waits.
  */
-import { BLOCK_ROWS, type BatchSink, RowBlock } from "../proto/columns.ts";
+import { type BatchSink, BLOCK_ROWS, RowBlock } from "../proto/columns.ts";
 import { ROW_BYTES_BEYOND_MESSAGE, roomFor } from "./frame_room.ts";
 import type { Clock, Intake } from "./ports.ts";
-
 
 /** Bytes that the rows of a block may take in a frame: columns and text. A larger message has a block of its own. */
 const BLOCK_BYTES_MAX = roomFor(0);

@@ -7,8 +7,9 @@ import { claim } from "./journal/claim.ts";
 import { Committer } from "./journal/committer.ts";
 import { replay } from "./journal/replay.ts";
 import type { Owner } from "./journal/takeover.ts";
-import { Mailbox } from "./mailbox.ts";
 import { LeaseKeeper } from "./lease/lease_keeper.ts";
+import { Mailbox } from "./mailbox.ts";
+import type { TickObserver } from "./observer.ts";
 import type { Clock, JournalStore, LeaseStore, SnapshotStore, Timers } from "./ports.ts";
 import type { Decider, ShardActors } from "./program.ts";
 import { FrameFolder, refillInboxes } from "./recovery.ts";
@@ -16,7 +17,6 @@ import { Repeats } from "./repeats.ts";
 import { Shard } from "./shard.ts";
 import { loadSnapshot, Snapshotter } from "./snapshots.ts";
 import { TickLoop } from "./tick_loop.ts";
-import type { TickObserver } from "./observer.ts";
 
 export interface NodeOptions {
   readonly owner: Owner;

@@ -3,8 +3,9 @@
  * the fold of all frames up to it. Replay runs the same accept() as live traffic and compares the checksum of the whole
  * feature matrix, so a state that drifted is found at once.
  */
-import { type FrameHeader, HEADER_BYTES, KIND_ROWS } from "../proto/frame/frame_header.ts";
+
 import { BLOCK_ROWS, LABEL_NONE, ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT, RowBlock } from "../proto/columns.ts";
+import { type FrameHeader, HEADER_BYTES, KIND_ROWS } from "../proto/frame/frame_header.ts";
 import { matrixChecksum } from "../proto/frame/rows_layout.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
 import { JournalDamaged } from "./ports.ts";

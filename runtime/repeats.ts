@@ -2,10 +2,11 @@
  * Repeats: a payment whose id is known is answered with the decision that stands in the journal, once its frame is
  * acknowledged; with any other known field different it is ALREADY_EXISTS. Cold path: reads and decodes one frame.
  */
-import { HEADER_BYTES, readHeader } from "../proto/frame/frame_header.ts";
-import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+
 import { FLAG_LATE, FLAG_REPEATED, FLAG_TEST_CARD, type KeyColumn, REASON_SLOTS, RowBlock } from "../proto/columns.ts";
+import { HEADER_BYTES, readHeader } from "../proto/frame/frame_header.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
+import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
 import { isPayment } from "./stage.ts";

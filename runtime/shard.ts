@@ -4,8 +4,8 @@
  */
 import { HEADER_BYTES, KIND_ROWS, sealFrame } from "../proto/frame/frame_header.ts";
 import { InboxRows } from "../proto/frame/rows_layout.ts";
-import type { Committer } from "./journal/committer.ts";
 import type { JournalPosition } from "./journal/claim.ts";
+import type { Committer } from "./journal/committer.ts";
 import type { Clock, Journal } from "./ports.ts";
 import type { ShardActors } from "./program.ts";
 

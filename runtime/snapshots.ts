@@ -4,8 +4,8 @@
  * content's SHA-256), footer length. A snapshot that does not fit the journal or the layout is not loaded.
  */
 import { createHash, type Hash } from "node:crypto";
-import { ByteReader, ByteWriter } from "./kernel/bytes.ts";
 import { JOURNAL_START, type JournalPosition } from "./journal/claim.ts";
+import { ByteReader, ByteWriter } from "./kernel/bytes.ts";
 import { type Clock, JournalDamaged, type SnapshotStore, type SnapshotWriter, type Timers } from "./ports.ts";
 import type { Shard } from "./shard.ts";
 

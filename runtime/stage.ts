@@ -2,12 +2,28 @@
  * The first half of a tick, without a wait in it: inbox rows are folded, each row meets its user actor, then its entity
  * actors (here or, through the overlay, in another shard), and frame numbers are given out.
  */
+
+import {
+  BLOCK_ROWS,
+  LABEL_NONE,
+  LABEL_REVERSAL,
+  REASON_SLOTS,
+  ROW_EVENT,
+  ROW_HISTORY,
+  ROW_OUTCOME,
+  ROW_PAYMENT,
+  type RowBlock,
+} from "../proto/columns.ts";
+import {
+  INBOX_DEVICE_EVENT,
+  INBOX_MERCHANT_LABEL,
+  INBOX_MERCHANT_PAYMENT,
+  INBOX_MERCHANT_REVERSAL,
+} from "../proto/frame/rows_layout.ts";
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
-import { BLOCK_ROWS, LABEL_NONE, LABEL_REVERSAL, REASON_SLOTS, ROW_EVENT, ROW_HISTORY, ROW_OUTCOME, ROW_PAYMENT, type RowBlock } from "../proto/columns.ts";
-import { INBOX_DEVICE_EVENT, INBOX_MERCHANT_LABEL, INBOX_MERCHANT_PAYMENT, INBOX_MERCHANT_REVERSAL } from "../proto/frame/rows_layout.ts";
 import { roomFor, rowBytesMax } from "./frame_room.ts";
-import { ACCEPTED, type Decider, FULL, REFUSED, REPEATED } from "./program.ts";
 import { orderByTime } from "./kernel/time_order.ts";
+import { ACCEPTED, type Decider, FULL, REFUSED, REPEATED } from "./program.ts";
 import type { Shard } from "./shard.ts";
 import type { Tick } from "./tick.ts";
 
@@ -75,7 +91,8 @@ function stageRow(tick: Tick, shards: readonly Shard[], decider: Decider, b: Row
       tick.payments++;
       decider.paymentColumns(b, r, m);
     } else blank(b, r);
-    if (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE)) merchant(tick, shards, s, r, frame);
+    if (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE))
+      merchant(tick, shards, s, r, frame);
     if (kind === ROW_PAYMENT || (kind === ROW_EVENT && hasDevice(b, r))) device(tick, shards, s, r, frame);
   } else if (code === REPEATED) tick.repeats.push({ row: r, shard: s.id, frame: s.actors.repeatFrame });
   else if (code === FULL) b.error[r] = ErrorCode.RESOURCE_EXHAUSTED;
@@ -104,7 +121,14 @@ function device(tick: Tick, shards: readonly Shard[], own: Shard, r: number, fra
 }
 
 /** Hands the committed rows of a frame that concern entities of other shards to those shards' inbox queues. */
-export function deliver(b: RowBlock, rows: Uint16Array, n: number, own: Shard, shards: readonly Shard[], frame: number): void {
+export function deliver(
+  b: RowBlock,
+  rows: Uint16Array,
+  n: number,
+  own: Shard,
+  shards: readonly Shard[],
+  frame: number,
+): void {
   if (shards.length === 1) return;
   for (let i = 0; i < n; i++) {
     const r = rows[i];

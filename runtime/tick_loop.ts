@@ -1,5 +1,5 @@
 /**
- * The one tick loop of a node: takes blocks from the mailbox, runs at most two ticks at once, forms their frames in
+ * The one tick loop of a node: takes blocks from the mailbox, runs at most three ticks at once, forms their frames in
  * order and opens the output gate when the journal has acknowledged them. A tick waits for inference and the journal,
  * for nothing else.
  */
@@ -24,8 +24,8 @@ interface LineEntry {
   ok: boolean;
 }
 
-/** Ticks under way at once. */
-const TICKS_MAX = 2;
+/** Ticks under way at once: one with the actors or the model, up to two with the journal. */
+const TICKS_MAX = 3;
 /** Idle time after which inbox rows make a frame of their own, microseconds. */
 const INBOX_IDLE_US = 50_000;
 /** Longest pause between two ticks under load, microseconds: batches grow with the age, not with a fixed size. */
@@ -186,10 +186,18 @@ export class TickLoop {
   }
 
   #advance(): void {
-    while (this.#line.length > 0 && this.#line[0].ready) {
+    while (this.#line.length > 0 && this.#line[0].ready && this.#canSend(this.#line[0].tick)) {
       const entry = this.#line.shift() as LineEntry;
       this.#finish(entry.tick, entry.ok);
     }
+  }
+
+  /** Whether every shard with a frame in this tick may send it: the journal has room for two in flight. */
+  #canSend(tick: Tick): boolean {
+    for (const s of this.#o.shards) {
+      if (tick.frames[s.id] > 0 && s.serving && s.committer !== null && !s.committer.canSubmit) return false;
+    }
+    return true;
   }
 
   /** The second half: decisions, frames, and the rows that wait for no frame. */
@@ -277,6 +285,7 @@ export class TickLoop {
     this.#answer(tick, tick.rows[s.id], tick.counts[s.id]);
     if (--tick.framesOpen === 0) this.#landed(tick);
     this.#release(tick);
+    this.#advance();
   }
 
   /** A shard stopped: rows of its frames in flight are unknown, never failed. */
@@ -289,6 +298,7 @@ export class TickLoop {
       if (--tick.framesOpen === 0) this.#landed(tick);
       this.#release(tick);
     }
+    this.#advance();
   }
 
   #answer(tick: Tick, rows: Uint16Array, n: number): void {

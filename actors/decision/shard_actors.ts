@@ -3,13 +3,9 @@
  * snapshot of them together.
  */
 import { createHash } from "node:crypto";
-import { ErrorCode, OutcomeKind } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { ROW_EVENT, ROW_HISTORY, ROW_OUTCOME, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
-import {
-  INBOX_DEVICE_EVENT,
-  INBOX_MERCHANT_PAYMENT,
-  type InboxRows,
-} from "../../proto/frame/rows_layout.ts";
+import { INBOX_DEVICE_EVENT, INBOX_MERCHANT_PAYMENT, type InboxRows } from "../../proto/frame/rows_layout.ts";
+import { ErrorCode, OutcomeKind } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { ByteReader, ByteWriter } from "../../runtime/kernel/bytes.ts";
 import { Interner } from "../../runtime/kernel/interner.ts";
 import { REFUSED, type ShardActors } from "../../runtime/program.ts";
@@ -73,7 +69,8 @@ export class FraudActors implements ShardActors {
   }
 
   foldMerchant(b: RowBlock, r: number, matrix: Float32Array): boolean {
-    if (b.kind[r] !== ROW_OUTCOME) return this.merchants.fold(b, r, this.users.userCode, this.users.merchantCode, matrix);
+    if (b.kind[r] !== ROW_OUTCOME)
+      return this.merchants.fold(b, r, this.users.userCode, this.users.merchantCode, matrix);
     this.merchants.label(
       b.merchant.hi[r],
       b.merchant.lo[r],
@@ -178,7 +175,8 @@ export class FraudActors implements ShardActors {
       for (const line of part) h.update(line);
       h.update("\n--\n");
     }
-    for (const [k, v] of [...this.users.cold.entries(), ...this.users.outcomes.entries()].sort()) h.update(`${k}:${v}\n`);
+    for (const [k, v] of [...this.users.cold.entries(), ...this.users.outcomes.entries()].sort())
+      h.update(`${k}:${v}\n`);
     return h.digest("hex");
   }
 

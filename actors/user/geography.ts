@@ -4,7 +4,12 @@ const EARTH_RADIUS_KM = 6371.0088;
 const RAD_PER_E6 = Math.PI / 180e6;
 
 /** Haversine formula on a sphere of the mean Earth radius (IUGG). Degrees * 1e6 in, kilometres out. */
-export function greatCircleKm(latitude1E6: number, longitude1E6: number, latitude2E6: number, longitude2E6: number): number {
+export function greatCircleKm(
+  latitude1E6: number,
+  longitude1E6: number,
+  latitude2E6: number,
+  longitude2E6: number,
+): number {
   const a = latitude1E6 * RAD_PER_E6;
   const b = latitude2E6 * RAD_PER_E6;
   const s = Math.sin((b - a) / 2);

@@ -18,9 +18,17 @@ import type { Interner } from "../../runtime/kernel/interner.ts";
 import { SlotMap } from "../../runtime/kernel/slot_map.ts";
 import { WindowTable } from "../../runtime/kernel/windows/window_table.ts";
 import { ACCEPTED, FULL, REPEATED } from "../../runtime/program.ts";
-import { DAY_US, FEATURE_COUNT, STAT_COUNT, USER_AT, USER_EXTRA_AT, WINDOW_COLUMNS, WINDOWS_US } from "../features/registry.ts";
-import { greatCircleKm } from "./geography.ts";
+import {
+  DAY_US,
+  FEATURE_COUNT,
+  STAT_COUNT,
+  USER_AT,
+  USER_EXTRA_AT,
+  WINDOW_COLUMNS,
+  WINDOWS_US,
+} from "../features/registry.ts";
 import { ColdIds } from "./cold_ids.ts";
+import { greatCircleKm } from "./geography.ts";
 import { Outcomes } from "./outcomes.ts";
 import { UserExtras } from "./user_extras.ts";
 

@@ -46,7 +46,8 @@ export class NodeTexts implements DecisionTexts {
         ruleReasons[rule.bit] = reasonField(code, text, weight);
       }
     }
-    for (let bit = 0; bit < 64; bit++) ruleReasons[bit] ??= reasonField(`rule_${bit}`, "a rule of an older rule set", 0);
+    for (let bit = 0; bit < 64; bit++)
+      ruleReasons[bit] ??= reasonField(`rule_${bit}`, "a rule of an older rule set", 0);
     this.#versions[index] = { fields: versionFields(versions.model, versions.rule_set), ruleReasons };
   }
 

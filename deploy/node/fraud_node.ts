@@ -9,10 +9,10 @@ import { join } from "node:path";
 import { FEATURES_VERSION, FraudDecider, type Scoring } from "../../actors/decision/decider.ts";
 import { Policy, TEST_CARD_TOKENS, TestCards } from "../../actors/decision/policy.ts";
 import { FraudActors, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import { FEATURE_COUNT } from "../../actors/features/registry.ts";
 import { TreeExplainer } from "../../actors/inference/explanation.ts";
 import { InferenceActor } from "../../actors/inference/inference_actor.ts";
 import { loadModel } from "../../actors/inference/model.ts";
-import { FEATURE_COUNT } from "../../actors/features/registry.ts";
 import { compileRuleSet } from "../../actors/rules/compile.ts";
 import { type Gateway, startGateway } from "../../gateway/gateway.ts";
 import { type Identity, openIdentity } from "../../gateway/identity/identity.ts";
@@ -24,8 +24,8 @@ import type { Tenant } from "../../proto/tenant.ts";
 import { H, keyedHashText } from "../../runtime/kernel/keyed_hash.ts";
 import { connectNats, type NatsLink } from "../../runtime/nats/connection.ts";
 import { measureFsyncRate } from "../../runtime/nats/fsync_probe.ts";
-import { KvLeaseStore } from "../../runtime/nats/kv_lease.ts";
 import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
+import { KvLeaseStore } from "../../runtime/nats/kv_lease.ts";
 import { PublicStreams } from "../../runtime/nats/public_streams.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
 import { NodeTexts } from "./decision_texts.ts";
@@ -138,7 +138,7 @@ export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {
   const stats = new RuntimeStats();
   if (scoring !== null) stats.models = [{ model_type: "xgboost", version: scoring.model }];
   const observer = new StatsObserver(stats);
-  const sealer = (journalId: string) => new SectionSealer(identity.tenants, journalId);
+  const sealer = (journalId: string) => new SectionSealer(identity.tenants, journalId, o.shards > 1);
   const runtime = await openRuntime(o, { identity, link, fsync_per_s, decider, observer, sealer });
   watchMailbox(runtime, stats);
   const decisions = new StoredDecisions(runtime, texts, identity.tenants, sealer);
@@ -212,8 +212,7 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
       if (event === "shard_stopped") {
         o.log.fatal(detail, event);
         o.onShardStopped?.(detail);
-      }
-      else o.log.info(detail, event);
+      } else o.log.info(detail, event);
     },
   });
 }

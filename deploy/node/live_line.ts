@@ -9,7 +9,8 @@ export class LiveLine {
   constructor(node: FraudNode, feed: DemoFeed, say: (line: string) => void) {
     this.#timer = setInterval(() => {
       const l = feed.take();
-      const at = (q: number) => (l.length === 0 ? "-" : `${l[Math.min(l.length - 1, Math.floor(l.length * q))].toFixed(1)}`);
+      const at = (q: number) =>
+        l.length === 0 ? "-" : `${l[Math.min(l.length - 1, Math.floor(l.length * q))].toFixed(1)}`;
       const rate = feed.decisions - this.#last;
       this.#last = feed.decisions;
       const trouble = `${feed.provisional > 0 ? `  provisional ${feed.provisional}` : ""}${feed.errors > 0 ? `  errors ${feed.errors}` : ""}`;

@@ -15,11 +15,27 @@ export function registerStateMetrics(registry: Registry, node: RuntimeNode, obse
     collect() {
       const sizes = node.shards.map((s) => s.actors.sizes());
       const sum = (of: (s: (typeof sizes)[number]) => number) => sizes.reduce((n, s) => n + of(s), 0);
-      actors.set({ kind: "user" }, sum((s) => s.users));
-      actors.set({ kind: "entity" }, sum((s) => s.entities));
-      events.set({ kind: "user" }, sum((s) => s.events));
-      events.set({ kind: "entity" }, sum((s) => s.entityEvents));
-      for (const part of Object.keys(sizes[0]?.bytes ?? {})) bytes.set({ part }, sum((s) => s.bytes[part]));
+      actors.set(
+        { kind: "user" },
+        sum((s) => s.users),
+      );
+      actors.set(
+        { kind: "entity" },
+        sum((s) => s.entities),
+      );
+      events.set(
+        { kind: "user" },
+        sum((s) => s.events),
+      );
+      events.set(
+        { kind: "entity" },
+        sum((s) => s.entityEvents),
+      );
+      for (const part of Object.keys(sizes[0]?.bytes ?? {}))
+        bytes.set(
+          { part },
+          sum((s) => s.bytes[part]),
+        );
     },
   });
   const events = new Gauge({

@@ -1,6 +1,7 @@
 /** Turns what ticks tell into the numbers behind /metrics and the live line. */
-import { BLOCK_ROWS, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
+
 import type { RuntimeStats } from "../../gateway/metrics/runtime_stats.ts";
+import { BLOCK_ROWS, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
 import type { TickObserver } from "../../runtime/observer.ts";
 
 /** Totals in microseconds and counts, since start. */

@@ -47,7 +47,7 @@ const SETTINGS: ServerOptions = {
   "grpc.keepalive_timeout_ms": 10_000,
   "grpc.keepalive_permit_without_calls": 1,
   // A window of one HTTP/2 default (64 KiB) would cost a round trip for every few batches.
-  "grpc-node.flow_control_window": 1 << 16,
+  "grpc-node.flow_control_window": 1 << 20,
 };
 
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {

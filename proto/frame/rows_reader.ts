@@ -2,7 +2,15 @@
  * Reads the body of a rows frame back into a block and its matrix: for replay, for the stored decision of a repeat and
  * for whoever follows a journal. Every read is bounds-checked; a broken body is a RowsDamaged error.
  */
-import { ATTRIBUTE_SLOTS, BLOCK_ROWS, type KeyColumn, LOCATION_NONE, REASON_SLOTS, ROW_OUTCOME, type RowBlock } from "../columns.ts";
+import {
+  ATTRIBUTE_SLOTS,
+  BLOCK_ROWS,
+  type KeyColumn,
+  LOCATION_NONE,
+  REASON_SLOTS,
+  ROW_OUTCOME,
+  type RowBlock,
+} from "../columns.ts";
 import * as L from "./rows_layout.ts";
 import type { MatrixShape } from "./rows_writer.ts";
 
@@ -44,7 +52,8 @@ export class RowsReader {
     try {
       return this.#read(block, matrix, tenantIndex);
     } catch (e) {
-      if (e instanceof RangeError) throw new RowsDamaged(`the body ends at ${body.length} inside a column: ${e.message}`);
+      if (e instanceof RangeError)
+        throw new RowsDamaged(`the body ends at ${body.length} inside a column: ${e.message}`);
       throw e;
     }
   }
@@ -82,13 +91,15 @@ export class RowsReader {
       this.#at += length;
     }
     this.#readInbox();
-    if (this.#at !== this.#bytes.length) throw new RowsDamaged(`${this.#bytes.length - this.#at} bytes behind the body`);
+    if (this.#at !== this.#bytes.length)
+      throw new RowsDamaged(`${this.#bytes.length - this.#at} bytes behind the body`);
     b.n = n;
     return facts;
   }
 
   #need(count: number): void {
-    if (this.#at + count > this.#bytes.length) throw new RowsDamaged(`the body ends inside a section of ${count} bytes`);
+    if (this.#at + count > this.#bytes.length)
+      throw new RowsDamaged(`the body ends inside a section of ${count} bytes`);
   }
 
   #u8(): number {

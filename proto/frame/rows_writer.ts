@@ -18,7 +18,15 @@ import * as L from "./rows_layout.ts";
 
 /** Makes the sealed section of one tenant's rows: appends bytes to `out` at `at`, returns the new end. */
 export interface Sealer {
-  seal(block: RowBlock, rows: Uint16Array, n: number, tenant: number, out: Uint8Array, at: number, nonce: Nonce): number;
+  seal(
+    block: RowBlock,
+    rows: Uint16Array,
+    n: number,
+    tenant: number,
+    out: Uint8Array,
+    at: number,
+    nonce: Nonce,
+  ): number;
   tenantId(index: number): Uint8Array;
 }
 /** What makes a section's nonce unique: a frame number is used once in an epoch. */

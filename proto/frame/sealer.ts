@@ -1,16 +1,19 @@
 /**
  * Sealed sections: the raw identifiers of one tenant's rows in a frame, compressed and encrypted, which no fold reads.
  * AES-256-GCM with a key derived from the tenant's key and the journal's id; the nonce is (shard, epoch, frame number),
- * used once because a frame number is formed once in an epoch. Layout: u16 rows, then the sealed text: for each row of the
- * tenant u8 flags (1: whole message follows) and its fields or the message, each with its length.
+ * used once because a frame number is formed once in an epoch. Sealed text: u8 form (0 as it is, 1 zstd), then for each
+ * row of the tenant its RAW_FIELDS fields, each with its length. Compression pays where entity columns and inbox rows
+ * take their share of the frame (several shards); with one shard the frame is within its budget without.
  */
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from "node:crypto";
-import { zstdCompressSync, zstdDecompressSync, constants } from "node:zlib";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { RAW_FIELDS, RAW_MESSAGE, type RowBlock } from "../columns.ts";
 import type { Tenant } from "../tenant.ts";
 import type { Nonce, Sealer } from "./rows_writer.ts";
 
 const TAG_BYTES = 16;
+const FORM_PLAIN = 0;
+const FORM_ZSTD = 1;
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 /** The section does not open: a wrong key, or damaged. */
@@ -22,10 +25,12 @@ export class SectionSealer implements Sealer {
   readonly #ids: Buffer[];
   readonly #keys: KeyObject[];
   readonly #nonce = Buffer.alloc(12);
+  readonly #compress: boolean;
   #plain = Buffer.alloc(1 << 19);
   #at = 0;
 
-  constructor(tenants: readonly Tenant[], journalId: string) {
+  constructor(tenants: readonly Tenant[], journalId: string, compress: boolean) {
+    this.#compress = compress;
     this.#ids = tenants.map((t) => Buffer.from(t.id));
     this.#keys = tenants.map((t) =>
       createSecretKey(createHash("sha256").update(t.seal_key).update(journalId).digest()),
@@ -37,13 +42,20 @@ export class SectionSealer implements Sealer {
   }
 
   seal(b: RowBlock, rows: Uint16Array, n: number, tenant: number, out: Uint8Array, at: number, nonce: Nonce): number {
-    this.#at = 0;
+    this.#plain[0] = this.#compress ? FORM_ZSTD : FORM_PLAIN;
+    this.#at = 1;
     for (let i = 0; i < n; i++) if (b.tenant[rows[i]] === tenant) this.#row(b, rows[i]);
-    const packed = zstdCompressSync(this.#plain.subarray(0, this.#at), LEVEL);
     const cipher = createCipheriv("aes-256-gcm", this.#keys[tenant], this.#nonceOf(nonce));
-    const text = cipher.update(packed);
-    out.set(text, at);
-    const end = at + text.length + cipher.final().length;
+    let end = at;
+    const put = (text: Uint8Array) => {
+      out.set(text, end);
+      end += text.length;
+    };
+    if (this.#compress) {
+      put(cipher.update(this.#plain.subarray(0, 1)));
+      put(cipher.update(zstdCompressSync(this.#plain.subarray(1, this.#at), LEVEL)));
+    } else put(cipher.update(this.#plain.subarray(0, this.#at)));
+    put(cipher.final());
     out.set(cipher.getAuthTag(), end);
     return end + TAG_BYTES;
   }
@@ -54,8 +66,8 @@ export class SectionSealer implements Sealer {
     try {
       const cipher = createDecipheriv("aes-256-gcm", this.#keys[tenant], this.#nonceOf(nonce));
       cipher.setAuthTag(section.subarray(section.length - TAG_BYTES));
-      const packed = Buffer.concat([cipher.update(section.subarray(0, section.length - TAG_BYTES)), cipher.final()]);
-      plain = zstdDecompressSync(packed);
+      const text = Buffer.concat([cipher.update(section.subarray(0, section.length - TAG_BYTES)), cipher.final()]);
+      plain = text[0] === FORM_ZSTD ? zstdDecompressSync(text.subarray(1)) : text.subarray(1);
     } catch (e) {
       throw new SealBroken(`the sealed section does not open: ${(e as Error).message}`);
     }

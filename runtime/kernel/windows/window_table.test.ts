@@ -75,7 +75,8 @@ class Pair {
   }
 
   query(actor: number, timeUs: number): void {
-    const slot = this.table.slot(1, actor);
+    // A query may be the first sight of an actor, which is a change like any other.
+    const slot = this.change((t) => t.slot(1, actor));
     this.table.query(slot, timeUs, this.out, 0, DELAYED_AT);
     checkColumns(this.out, this.oracle[actor].query(timeUs), this.oracle[actor].queryDelayed(timeUs));
   }
