@@ -1,9 +1,10 @@
 /**
  * The columns of one tick: what a gateway decodes into, what shards read and answer in.
  *
- * A block is a fixed set of typed arrays, reused for ever. Row `r` is one payment, outcome or event. Strings never enter:
- * identifiers are keyed 64-bit hashes (hi, lo), names are 32-bit hashes of their bytes (`hash32`), and the raw bytes stay
- * where they came in (`batches[batch[r]].bytes`), reachable by offset for replies and the sealed section of a frame.
+ * A block is a fixed set of typed arrays, reused for ever. Row `r` is one payment, outcome or event. Strings never
+ * enter: identifiers are keyed 64-bit hashes (hi, lo), names are 32-bit hashes of their bytes (`hash32`), and the raw
+ * bytes stay where they came in (`batches[batch[r]].bytes`), reachable by offset for replies and the sealed section of
+ * a frame.
  */
 
 /** Rows a block holds; also the largest tick. Units: rows. */
@@ -152,7 +153,10 @@ export class RowBlock {
   readonly reasonWeight = new Float32Array(BLOCK_ROWS * REASON_SLOTS);
   /** Index into the node's table of versions (model, rule set). */
   readonly version = new Uint16Array(BLOCK_ROWS);
-  /** Of an outcome row, set by its user's shard: event time of the payment it is about, and what its merchant must do. */
+  /**
+   * Of an outcome row, set by its user's shard: event time of the payment it is about, and what its merchant must
+   * do.
+   */
   readonly paymentTimeUs = new Float64Array(BLOCK_ROWS);
   readonly labelAction = new Uint8Array(BLOCK_ROWS);
   /** Standing revision of an outcome. */

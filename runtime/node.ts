@@ -136,7 +136,10 @@ export class RuntimeNode {
     });
   }
 
-  /** Waits until this node holds the shard's lease, and keeps it. Losing it later means nothing: the journal decides. */
+  /**
+   * Waits until this node holds the shard's lease, and keeps it. Losing it later means nothing: the journal
+   * decides.
+   */
   #lease(shard: Shard): Promise<void> {
     const { leases, clock, timers, owner, report } = this.#o;
     if (leases === null) return Promise.resolve();

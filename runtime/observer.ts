@@ -6,7 +6,10 @@ export interface TickObserver {
   staged(rows: number, features_us: number, queue_us: number): void;
   /** Decisions of a tick were made: inference and rules times. */
   decided(block: RowBlock, inference_us: number, rules_us: number, form_us: number): void;
-  /** A frame was acknowledged: its rows and their matrix, bytes, time since it was sent, age of the tick's first row. */
+  /**
+   * A frame was acknowledged: its rows and their matrix, bytes, time since it was sent, age of the tick's first
+   * row.
+   */
   acknowledged(
     block: RowBlock,
     rows: Uint16Array,

@@ -39,8 +39,8 @@ export interface Journal {
   readonly id: string;
   /**
    * One try to append a sealed frame; never retried inside. It stands only if the newest record has `expectedSequence`
-   * and, unless the frame is a Takeover, no Takeover of a higher epoch stands: else `conflict` (lastSequence is a hint).
-   * So an acknowledged Takeover refuses every frame of its predecessors that is still under way.
+   * and, unless the frame is a Takeover, no Takeover of a higher epoch stands: else `conflict` (lastSequence is a
+   * hint). So an acknowledged Takeover refuses every frame of its predecessors that is still under way.
    */
   append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult>;
   /** The newest message from the stream leader; null for an empty journal. */
@@ -48,8 +48,8 @@ export interface Journal {
   /** One message; null when the sequence is not there. */
   read(sequence: number): Promise<JournalMessage | null>;
   /**
-   * Messages from `first` up to the tail read at the call, in order and gapless. Rejects with JournalDamaged when one is
-   * missing, or when `first` lies more than one beyond the tail.
+   * Messages from `first` up to the tail read at the call, in order and gapless. Rejects with JournalDamaged when one
+   * is missing, or when `first` lies more than one beyond the tail.
    */
   readFrom(first: number): AsyncIterable<JournalMessage>;
   state(): Promise<{ readonly firstSequence: number; readonly lastSequence: number; readonly bytes: number }>;

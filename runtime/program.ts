@@ -27,7 +27,10 @@ export interface ShardActors {
    * columns count rows of the overlay, which replay does not have: the frame must record them.
    */
   foldMerchant(block: RowBlock, r: number, matrix: Float32Array): boolean;
-  /** Answers for a row of another shard: its merchant's columns over folded rows and overlay, the row joins the overlay. */
+  /**
+   * Answers for a row of another shard: its merchant's columns over folded rows and overlay, the row joins the
+   * overlay.
+   */
   pendMerchant(block: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void;
   /** Folds an event row into its device actor in this shard. */
   foldDevice(block: RowBlock, r: number): void;

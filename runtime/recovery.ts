@@ -1,7 +1,7 @@
 /**
- * How a shard comes to serve: the newest snapshot that fits the journal, a Takeover that fences every earlier owner, and
- * the fold of all frames up to it. Replay runs the same accept() as live traffic and compares the checksum of the whole
- * feature matrix, so a state that drifted is found at once.
+ * How a shard comes to serve: the newest snapshot that fits the journal, a Takeover that fences every earlier owner,
+ * and the fold of all frames up to it. Replay runs the same accept() as live traffic and compares the checksum of the
+ * whole feature matrix, so a state that drifted is found at once.
  */
 
 import { BLOCK_ROWS, LABEL_NONE, ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT, RowBlock } from "../proto/columns.ts";
@@ -47,7 +47,10 @@ export class FrameFolder {
     this.#bits = new Uint32Array(memory);
   }
 
-  /** Folds one verified frame. Throws JournalDamaged when the replayed features differ from those that were decided on. */
+  /**
+   * Folds one verified frame. Throws JournalDamaged when the replayed features differ from those that were decided
+   * on.
+   */
   fold(header: FrameHeader, bytes: Uint8Array): void {
     this.#shard.frameTimeUs = header.frameTimeUs;
     if (header.kind !== KIND_ROWS) return;

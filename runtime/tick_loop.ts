@@ -163,7 +163,10 @@ export class TickLoop {
     this.#o.observer.staged(block.n, staged - now, block.stagesUs[0]);
     const entry: LineEntry = { tick, ready: tick.payments === 0, ok: true };
     this.#line.push(entry);
-    if (entry.ready) return this.#advance();
+    if (entry.ready) {
+      this.#advance();
+      return;
+    }
     decider.score(tick.matrix, block.n, block).then(
       (ok) => {
         entry.ok = ok;
@@ -272,7 +275,10 @@ export class TickLoop {
   committed(s: Shard, number: number): void {
     const tick = this.#sent[s.id].shift();
     // A Release at the end of a planned stop is a frame of no tick.
-    if (tick === undefined) return s.committed(number);
+    if (tick === undefined) {
+      s.committed(number);
+      return;
+    }
     if (tick.frames[s.id] !== number) throw new Error(`frame ${number} committed, ${tick.frames[s.id]} expected`);
     const now = this.#o.clock.monotonicUs();
     const b = tick.block;

@@ -97,8 +97,8 @@ export class Policy {
   }
 
   /**
-   * Writes block.outcome (and FLAG_TEST_CARD) of rows [start, end) from score, degraded, rules and card. Rows that are no
-   * payments, refused rows and repeats are left as they are.
+   * Writes block.outcome (and FLAG_TEST_CARD) of rows [start, end) from score, degraded, rules and card. Rows that are
+   * no payments, refused rows and repeats are left as they are.
    */
   decide(block: RowBlock, start: number, end: number, cards: TestCards): void {
     for (let r = start; r < end; r++) {

@@ -86,11 +86,15 @@ export class MerchantActors {
     const t = b.eventTimeUs[r];
     const slot = this.windows.find(hi, lo);
     const at = r * C;
-    if (slot >= 0 && this.windows.newestUs(slot) - t > this.#lateUs) return this.#unknown(matrix, at);
+    if (slot >= 0 && this.windows.newestUs(slot) - t > this.#lateUs) {
+      this.#unknown(matrix, at);
+      return;
+    }
     const user = this.#users.code(b.user.hi[r], b.user.lo[r]);
     if (!this.overlay.add(hi, lo, t, b.amountBase[r], user, source, frame)) {
       b.degraded[r] |= DEGRADED_ENTITY;
-      return this.#unknown(matrix, at);
+      this.#unknown(matrix, at);
+      return;
     }
     this.overlay.gather(hi, lo, this.#pending);
     const last = slot < 0 ? Number.NEGATIVE_INFINITY : this.windows.latestUs(slot, t);

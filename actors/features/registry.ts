@@ -2,8 +2,8 @@
  * The features: what each is called, who computes it, in which unit, by which formula. The order here is the column
  * order of the feature matrix (row-major float32, FEATURE_COUNT columns); a missing value is NaN, never zero.
  *
- * Window features of payment X at event time t use every payment of the actor accepted before X, and X itself, with event
- * time in (t - W, t]. Money is in the tenant's base currency, minor units.
+ * Window features of payment X at event time t use every payment of the actor accepted before X, and X itself, with
+ * event time in (t - W, t]. Money is in the tenant's base currency, minor units.
  */
 import { ATTRIBUTE_SLOTS } from "../../proto/columns.ts";
 
@@ -49,7 +49,12 @@ export const STATS = [
   { name: "count", unit: "payments", formula: "n", text: "payments" },
   { name: "amount_sum", unit: "minor units", formula: "sum(a)", text: "total amount" },
   { name: "amount_mean", unit: "minor units", formula: "sum(a) / n", text: "average amount" },
-  { name: "amount_std", unit: "minor units", formula: "sqrt(sum(a^2)/n - mean^2), population", text: "spread of amounts" },
+  {
+    name: "amount_std",
+    unit: "minor units",
+    formula: "sqrt(sum(a^2)/n - mean^2), population",
+    text: "spread of amounts",
+  },
   { name: "amount_max", unit: "minor units", formula: "max(a)", text: "largest amount" },
   { name: "distinct", unit: "counterparties", formula: "distinct counterparties", text: "different counterparties" },
 ] as const;
@@ -76,15 +81,46 @@ function one(owner: FeatureOwner, name: string, unit: string, formula: string, t
 const USER_EXTRA: Feature[] = [
   one("user", "user_since_last_s", "s", "t - time of the newest earlier payment", "time since the last payment"),
   one("user", "user_speed_kmh", "km/h", "great-circle distance / time since the last located payment", "travel speed"),
-  one("user", "user_distance_km", "km", "great-circle distance to the last located payment", "distance from the last place"),
+  one(
+    "user",
+    "user_distance_km",
+    "km",
+    "great-circle distance to the last located payment",
+    "distance from the last place",
+  ),
   one("user", "user_amount_ratio_30d", "ratio", "a / mean of the user's 30 d without X", "amount against the usual"),
-  one("user", "user_amount_z_30d", "deviations", "(a - mean) / std of the user's 30 d without X", "amount against the usual spread"),
-  one("user", "user_merchant_is_new", "0 or 1", "1: no payment of this user to this merchant in 30 d", "a merchant new to the user"),
+  one(
+    "user",
+    "user_amount_z_30d",
+    "deviations",
+    "(a - mean) / std of the user's 30 d without X",
+    "amount against the usual spread",
+  ),
+  one(
+    "user",
+    "user_merchant_is_new",
+    "0 or 1",
+    "1: no payment of this user to this merchant in 30 d",
+    "a merchant new to the user",
+  ),
   one("user", "user_country_changed", "0 or 1", "country differs from the last payment's", "a change of country"),
   one("user", "user_known_s", "s", "t - time of the user's first payment", "age of the user's history"),
-  one("user", "user_login_failed_24h", "events", "failed logins in (t - 24 h, t], the last 8 held", "failed logins", DAY_US),
+  one(
+    "user",
+    "user_login_failed_24h",
+    "events",
+    "failed logins in (t - 24 h, t], the last 8 held",
+    "failed logins",
+    DAY_US,
+  ),
   one("user", "user_since_login_s", "s", "t - time of the last login", "time since the last login"),
-  one("user", "user_since_password_change_s", "s", "t - time of the last password change", "time since a password change"),
+  one(
+    "user",
+    "user_since_password_change_s",
+    "s",
+    "t - time of the last password change",
+    "time since a password change",
+  ),
   one("user", "user_since_device_change_s", "s", "t - time of the last device change", "time since a device change"),
   one("user", "user_since_new_payee_s", "s", "t - time of the last new payee", "time since a new payee"),
   one("user", "user_since_new_card_s", "s", "t - time of the last new card", "time since a new card"),
@@ -99,21 +135,61 @@ const PAYMENT: Feature[] = [
   one("payment", "category_code", "code", "the four digits, NaN when other", "the merchant category"),
   one("payment", "has_device", "0 or 1", "a device id was given", "a device id"),
   ...Array.from({ length: ATTRIBUTE_SLOTS }, (_, i) =>
-    one("payment", `attribute_${i + 1}`, "as declared", `the tenant's attribute declared for slot ${i + 1}`, `attribute ${i + 1}`),
+    one(
+      "payment",
+      `attribute_${i + 1}`,
+      "as declared",
+      `the tenant's attribute declared for slot ${i + 1}`,
+      `attribute ${i + 1}`,
+    ),
   ),
 ];
 
 const MERCHANT_EXTRA: Feature[] = [
-  one("merchant", "merchant_since_last_s", "s", "t - time of its newest earlier payment", "time since its last payment"),
+  one(
+    "merchant",
+    "merchant_since_last_s",
+    "s",
+    "t - time of its newest earlier payment",
+    "time since its last payment",
+  ),
   ...RISK_WINDOWS.flatMap((w) => [
-    one("merchant", `merchant_count_${w.name}_delayed`, "payments", `n over (t - 7 d - ${w.name}, t - 7 d]`, "payments a week ago", w.us),
-    one("merchant", `merchant_risk_${w.name}`, "share", `confirmed frauds / n over (t - 7 d - ${w.name}, t - 7 d], 0 when n = 0`, "confirmed fraud at this merchant", w.us),
+    one(
+      "merchant",
+      `merchant_count_${w.name}_delayed`,
+      "payments",
+      `n over (t - 7 d - ${w.name}, t - 7 d]`,
+      "payments a week ago",
+      w.us,
+    ),
+    one(
+      "merchant",
+      `merchant_risk_${w.name}`,
+      "share",
+      `confirmed frauds / n over (t - 7 d - ${w.name}, t - 7 d], 0 when n = 0`,
+      "confirmed fraud at this merchant",
+      w.us,
+    ),
   ]),
 ];
 
 const DEVICE: Feature[] = [
-  one("device", "device_events_24h", "events", "events of this device in (t - 24 h, t]", "events of this device", DAY_US),
-  one("device", "device_users_30d", "users", "distinct users of its events in (t - 30 d, t]", "users of this device", 30 * DAY_US),
+  one(
+    "device",
+    "device_events_24h",
+    "events",
+    "events of this device in (t - 24 h, t]",
+    "events of this device",
+    DAY_US,
+  ),
+  one(
+    "device",
+    "device_users_30d",
+    "users",
+    "distinct users of its events in (t - 30 d, t]",
+    "users of this device",
+    30 * DAY_US,
+  ),
   one("device", "device_since_event_s", "s", "t - time of its newest event", "time since this device's last event"),
 ];
 
@@ -132,7 +208,7 @@ export const FEATURE_COUNT = FEATURES.length;
 
 /** First column of each group in the matrix. */
 export const USER_AT = 0;
-export const USER_EXTRA_AT = WINDOW_COLUMNS;
+export const USER_EXTRA_AT = USER_AT + WINDOW_COLUMNS;
 export const PAYMENT_AT = USER_EXTRA_AT + USER_EXTRA.length;
 export const MERCHANT_AT = PAYMENT_AT + PAYMENT.length;
 export const MERCHANT_EXTRA_AT = MERCHANT_AT + WINDOW_COLUMNS;

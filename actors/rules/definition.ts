@@ -1,6 +1,6 @@
 /**
- * A rule set as it is written in a file or sent to the control plane: plain JSON with its thresholds and its rules. This
- * module owns the shape, its limits and its version; `compile.ts` turns it into code.
+ * A rule set as it is written in a file or sent to the control plane: plain JSON with its thresholds and its rules.
+ * This module owns the shape, its limits and its version; `compile.ts` turns it into code.
  */
 import { createHash } from "node:crypto";
 import { RULES_MAX } from "../../proto/columns.ts";

@@ -1,6 +1,6 @@
 /**
- * The standing outcome of payments: the newest revision and whether it says fraud. Bounded like the cold ids; an outcome
- * of a payment that left its window has no further effect, so forgetting the oldest is harmless.
+ * The standing outcome of payments: the newest revision and whether it says fraud. Bounded like the cold ids; an
+ * outcome of a payment that left its window has no further effect, so forgetting the oldest is harmless.
  */
 import type { RowBlock } from "../../proto/columns.ts";
 import { coldKey } from "./cold_ids.ts";

@@ -132,6 +132,8 @@ export class DemoFeed {
   /** Outcome counts by name. */
   summary(): string {
     const n = (o: Outcome) => this.outcomes[o];
-    return `allow ${n(Outcome.ALLOW)}  challenge ${n(Outcome.CHALLENGE)}  review ${n(Outcome.REVIEW)}  block ${n(Outcome.BLOCK)}`;
+    const kind = (name: string, o: Outcome) => `${name} ${n(o)}`;
+    const worst = `${kind("review", Outcome.REVIEW)}  ${kind("block", Outcome.BLOCK)}`;
+    return `${kind("allow", Outcome.ALLOW)}  ${kind("challenge", Outcome.CHALLENGE)}  ${worst}`;
   }
 }

@@ -13,10 +13,12 @@ export class LiveLine {
         l.length === 0 ? "-" : `${l[Math.min(l.length - 1, Math.floor(l.length * q))].toFixed(1)}`;
       const rate = feed.decisions - this.#last;
       this.#last = feed.decisions;
-      const trouble = `${feed.provisional > 0 ? `  provisional ${feed.provisional}` : ""}${feed.errors > 0 ? `  errors ${feed.errors}` : ""}`;
+      const provisional = feed.provisional > 0 ? `  provisional ${feed.provisional}` : "";
+      const trouble = provisional + (feed.errors > 0 ? `  errors ${feed.errors}` : "");
       const state = node.runtime.ready ? "" : `  NOT READY: ${node.runtime.reason}`;
       say(
-        `${String(rate).padStart(6)} decisions/s  ${feed.decisions} in all  ${feed.summary()}  p50 ${at(0.5)} ms  p99 ${at(0.99)} ms${trouble}${state}`,
+        `${String(rate).padStart(6)} decisions/s  ${feed.decisions} in all  ${feed.summary()}  ` +
+          `p50 ${at(0.5)} ms  p99 ${at(0.99)} ms${trouble}${state}`,
       );
     }, 1000);
   }

@@ -1,4 +1,7 @@
-/** Reads stored decisions for GetRiskScore: the row from its journal frame, its transaction id from the sealed section. */
+/**
+ * Reads stored decisions for GetRiskScore: the row from its journal frame, its transaction id from the sealed
+ * section.
+ */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { encodeAnalyzeResponse } from "../../gateway/codec/decision_encoder.ts";
 import type { DecisionTexts } from "../../gateway/codec/reason_texts.ts";

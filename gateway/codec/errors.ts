@@ -7,13 +7,6 @@ import { ErrorCode } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 
 /** Kind of a refusal that concerns a whole message; its fields are ENVELOPE_FIELDS. */
 export const KIND_ENVELOPE = 4;
-export type RowKind =
-  | typeof ROW_PAYMENT
-  | typeof ROW_OUTCOME
-  | typeof ROW_EVENT
-  | typeof ROW_HISTORY
-  | typeof KIND_ENVELOPE;
-
 /** Field numbers of an envelope's refusals. */
 export const ENVELOPE_PAYMENTS = 1;
 export const ENVELOPE_PAYMENT = 2;

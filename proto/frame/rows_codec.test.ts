@@ -106,7 +106,7 @@ function write(
   const matrix = new Float32Array(SHAPE.columns * rows.length);
   const writer = new RowsWriter(SHAPE, sealer, 2048);
   const text = new Uint8Array(1000).map((_, i) => 97 + (i % 26));
-  rows.forEach((x, r) => fill(block, r, x, matrix, writer));
+  for (const [r, x] of rows.entries()) fill(block, r, x, matrix, writer);
   block.addBatch(text, 0, rows.length, { done: () => {} });
   const inbox = new InboxRows();
   for (let i = 0; i < inboxRows; i++) {

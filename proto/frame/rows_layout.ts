@@ -1,9 +1,10 @@
 /**
  * Layout of the body of a rows frame (kind 1, format 1), shared by the writer and the reader.
  *
- * Little endian, columns one after another, each with one entry for every row that has the field (presence bits), in row
- * order: counts and versions, tenant and template dictionaries, fixed columns, optional columns, entity columns of other
- * shards, sealed sections, inbox. About 75 bytes a payment, 80 more for a merchant of another shard, and the sealed text.
+ * Little endian, columns one after another, each with one entry for every row that has the field (presence bits), in
+ * row order: counts and versions, tenant and template dictionaries, fixed columns, optional columns, entity columns of
+ * other shards, sealed sections, inbox. About 75 bytes a payment, 80 more for a merchant of another shard, and the
+ * sealed text.
  */
 
 /** Presence bits of a row. */
@@ -28,9 +29,6 @@ export const HAS_DEVICE_COLUMNS = 4096;
 export const WIDE_TIME = 8192;
 /** Amount of 2^32 or more. */
 export const WIDE_AMOUNT = 16384;
-
-/** Template entries a frame may hold: rows that share tenant, kind, code, currency, country, channel and category. */
-export const TEMPLATES_MAX = 65535;
 
 /** Kinds of inbox rows. */
 export const INBOX_MERCHANT_PAYMENT = 0;

@@ -1,6 +1,6 @@
 /**
- * The order in which a tick accepts its rows: by event time, equal times as they came. Rows of several streams are merged
- * here, so that payments a few milliseconds apart are not late for each other.
+ * The order in which a tick accepts its rows: by event time, equal times as they came. Rows of several streams are
+ * merged here, so that payments a few milliseconds apart are not late for each other.
  */
 
 const runs = new Uint32Array(65537);

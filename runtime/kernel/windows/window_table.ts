@@ -11,7 +11,6 @@ import { BLOCK_BITS, BLOCK_MASK, RECORD } from "./slots.ts";
 import { eventLine, type ReadExtra, TableLoader, type WriteExtra } from "./table_snapshot.ts";
 import { WindowStore } from "./window_store.ts";
 
-export type { PendingRows } from "./pending.ts";
 export type { ReadExtra, WriteExtra } from "./table_snapshot.ts";
 export type { WindowOptions } from "./window_options.ts";
 export { FULL, INSERTED, LATE } from "./window_store.ts";

@@ -90,7 +90,8 @@ export type Payment = Message<"fraudguard.v1.Payment"> & {
   eventTimeUs: bigint;
 
   /**
-   * A token, never a card number: at most 128 bytes of UTF-8. 12 to 19 digits that satisfy the Luhn check are refused.
+   * A token, never a card number: at most 128 bytes of UTF-8. 12 to 19 digits (spaces and hyphens left
+   * out) that satisfy the Luhn check are refused.
    *
    * @generated from field: string card_token = 7;
    */
