@@ -2,7 +2,6 @@
  * What a refused row is told. The hot path keeps two bytes a row (code, field number); the texts are made here, in the
  * cold path. Each text says what the caller should do.
  */
-import type { ROW_EVENT, ROW_HISTORY, ROW_OUTCOME, ROW_PAYMENT } from "../../proto/columns.ts";
 import { ErrorCode } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 
 /** Kind of a refusal that concerns a whole message; its fields are ENVELOPE_FIELDS. */
