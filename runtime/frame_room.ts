@@ -15,7 +15,11 @@ const TEXT_BYTES = RAW_FIELDS + 8;
 /** Entity columns of another shard: merchant's, device's and the map of them. */
 const REMOTE_BYTES = 224;
 const INBOX_ROW_BYTES = 45;
-/** Versions, tenants, template and section heads: far more than they take. */
+/** A tenant: its id and the head, compression frame and tag of its sealed section. */
+export const TENANT_BYTES = 65 + 4 + 1 + 32 + 16;
+/** Tenants in one frame: their dictionary is counted and named by one byte. */
+export const TENANTS_MAX = 255;
+/** Versions and heads: far more than they take. */
 const FRAME_BYTES = 16 * 1024;
 
 /** What a row takes in a frame beyond its bytes in the message that brought it, whose tags and lengths stay outside. */

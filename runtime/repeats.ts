@@ -99,8 +99,11 @@ export class Repeats {
     const known = (userHi | userLo) !== 0;
     const shards = known ? [this.#shards[userHi % this.#shards.length]] : this.#shards;
     for (const s of shards) {
-      const frame = known ? s.actors.findFrame(userHi, userLo, idHi, idLo) : await this.#scan(s, idHi, idLo, pause);
-      if (frame === 0) continue;
+      const bits = known ? s.actors.findFrame(userHi, userLo, idHi, idLo) : await this.#scan(s, idHi, idLo, pause);
+      // A shard that stopped knows nothing of what its new owner decides: it may not say "not found".
+      if (!s.serving) throw new Error(`shard ${s.id} does not serve: ${s.reason}`);
+      if (bits === 0) continue;
+      const frame = s.wholeFrame(bits);
       const bytes = await s.readFrame(frame);
       const version = this.#decode(bytes);
       const j = this.#find(userHi, userLo, idHi, idLo);

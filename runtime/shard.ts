@@ -110,6 +110,11 @@ export class Shard {
     return new Promise((resolve, reject) => this.#waiting.push({ frame, resolve, reject }));
   }
 
+  /** Actors keep the low 32 bits of a frame number: the newest frame with those bits, as none is held for longer. */
+  wholeFrame(bits: number): number {
+    return this.nextFrame - ((this.nextFrame - bits) % 2 ** 32);
+  }
+
   /** A committed frame's bytes, from memory or the journal. */
   async readFrame(frame: number): Promise<Uint8Array> {
     await this.whenCommitted(frame);

@@ -21,7 +21,7 @@ import {
   INBOX_MERCHANT_REVERSAL,
 } from "../proto/frame/rows_layout.ts";
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
-import { roomFor, rowBytesMax } from "./frame_room.ts";
+import { roomFor, rowBytesMax, TENANT_BYTES, TENANTS_MAX } from "./frame_room.ts";
 import { orderByTime } from "./kernel/time_order.ts";
 import { ACCEPTED, type Decider, FULL, REFUSED, REPEATED } from "./program.ts";
 import type { Shard } from "./shard.ts";
@@ -73,8 +73,10 @@ function stageRow(tick: Tick, shards: readonly Shard[], decider: Decider, b: Row
     b.error[r] = ErrorCode.UNAVAILABLE;
     return;
   }
-  const bytes = rowBytesMax(b, r, shards.length > 1);
-  if (bytes > tick.room[s.id]) {
+  const tenants = tick.tenants[s.id];
+  const isNewTenant = !tenants.has(b.tenant[r]);
+  const bytes = rowBytesMax(b, r, shards.length > 1) + (isNewTenant ? TENANT_BYTES : 0);
+  if (bytes > tick.room[s.id] || (isNewTenant && tenants.size === TENANTS_MAX)) {
     b.error[r] = ErrorCode.RESOURCE_EXHAUSTED;
     return;
   }
@@ -83,6 +85,7 @@ function stageRow(tick: Tick, shards: readonly Shard[], decider: Decider, b: Row
   const code = s.actors.accept(b, r, m, frame);
   if (code === ACCEPTED) {
     tick.room[s.id] -= bytes;
+    if (isNewTenant) tenants.add(b.tenant[r]);
     tick.rows[s.id][tick.counts[s.id]++] = r;
     tick.remoteMerchant[r] = 0;
     tick.remoteDevice[r] = 0;
@@ -94,7 +97,7 @@ function stageRow(tick: Tick, shards: readonly Shard[], decider: Decider, b: Row
     if (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE))
       merchant(tick, shards, s, r, frame);
     if (kind === ROW_PAYMENT || (kind === ROW_EVENT && hasDevice(b, r))) device(tick, shards, s, r, frame);
-  } else if (code === REPEATED) tick.repeats.push({ row: r, shard: s.id, frame: s.actors.repeatFrame });
+  } else if (code === REPEATED) tick.repeats.push({ row: r, shard: s.id, frame: s.wholeFrame(s.actors.repeatFrame) });
   else if (code === FULL) b.error[r] = ErrorCode.RESOURCE_EXHAUSTED;
   else if (code !== REFUSED) throw new Error(`accept() answered ${code}`);
 }
@@ -120,7 +123,10 @@ function device(tick: Tick, shards: readonly Shard[], own: Shard, r: number, fra
   else target.actors.pendDevice(b, r, own.id, frame);
 }
 
-/** Hands the committed rows of a frame that concern entities of other shards to those shards' inbox queues. */
+/**
+ * Hands the committed rows of a frame that concern entities of other shards to those shards' inbox queues, unless they
+ * folded that frame already (after a restart whole journals may be read again).
+ */
 export function deliver(
   b: RowBlock,
   rows: Uint16Array,
@@ -135,11 +141,11 @@ export function deliver(
     const kind = b.kind[r];
     if (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE)) {
       const target = shards[b.merchant.hi[r] % shards.length];
-      if (target !== own) enqueueMerchant(b, r, own.id, target, frame);
+      if (target !== own && frame > target.watermarks[own.id]) enqueueMerchant(b, r, own.id, target, frame);
     }
     if (kind === ROW_EVENT && hasDevice(b, r)) {
       const target = shards[b.device.hi[r] % shards.length];
-      if (target !== own) {
+      if (target !== own && frame > target.watermarks[own.id]) {
         const j = target.enqueue(own.id, frame, INBOX_DEVICE_EVENT, b.device.hi[r], b.device.lo[r]);
         fill(target, j, b, r, b.eventTimeUs[r], 0);
       }

@@ -24,6 +24,8 @@ export class Tick {
   readonly frames: Float64Array;
   /** Bytes that rows may still take in each shard's frame. */
   readonly room: Float64Array;
+  /** Tenants with rows in each shard's frame. */
+  readonly tenants: Set<number>[];
   /** Bytes of each shard's frame. */
   readonly bytes: Uint32Array;
   readonly inbox: InboxRows[];
@@ -46,6 +48,7 @@ export class Tick {
     this.counts = new Uint32Array(shards);
     this.frames = new Float64Array(shards);
     this.room = new Float64Array(shards);
+    this.tenants = Array.from({ length: shards }, () => new Set<number>());
     this.bytes = new Uint32Array(shards);
     this.inbox = Array.from({ length: shards }, () => new InboxRows());
   }
@@ -57,6 +60,7 @@ export class Tick {
     this.counts.fill(0);
     this.frames.fill(0);
     for (const i of this.inbox) i.n = 0;
+    for (const t of this.tenants) t.clear();
     this.repeats = [];
     this.payments = 0;
     this.framesOpen = 0;

@@ -167,7 +167,7 @@ async function commandLine(): Promise<void> {
   const generator = await LoadGenerator.open({
     grpc: values.grpc,
     api_key: values.key,
-    streams: 4,
+    streams: Number(process.env["FG_STREAMS"] ?? 4),
     users: Number(values.users),
     merchants: Number(values.merchants),
     seed: 1,

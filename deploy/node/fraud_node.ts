@@ -3,7 +3,7 @@
  * place where adapters meet ports. Engines (the nats-server) are started by whoever calls.
  */
 import { randomUUID } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FEATURES_VERSION, FraudDecider, type Scoring } from "../../actors/decision/decider.ts";
@@ -126,6 +126,7 @@ function tenantIndex(tenants: readonly Tenant[]): (id: string) => number {
 
 export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {
   await mkdir(o.data_dir, { recursive: true });
+  checkShards(o.data_dir, o.shards);
   const identity = openIdentity({ tenants_path: o.tenants_path, secrets_path: join(o.data_dir, "secrets.json") });
   const link = await connectNats({ servers: o.nats_url.replace("nats://", "") });
   const fsync_per_s = await measureFsyncRate(link);
@@ -176,16 +177,26 @@ interface RuntimeParts {
   readonly sealer: (journalId: string) => SectionSealer;
 }
 
-/** This node's name: kept in its data folder, so that a restart finds its own lease. */
-function nodeId(data_dir: string): string {
-  const file = join(data_dir, "node-id");
-  if (!existsSync(file)) writeFileSync(file, `node-${randomUUID().slice(0, 8)}\n`);
+/** A fact kept in the data folder since its first start; written beside and renamed, so that it is never half there. */
+function kept(data_dir: string, name: string, first: string): string {
+  const file = join(data_dir, name);
+  if (!existsSync(file)) {
+    writeFileSync(`${file}.new`, `${first}\n`, { flush: true });
+    renameSync(`${file}.new`, file);
+  }
   return readFileSync(file, "utf8").trim();
+}
+
+/** With another number of shards users would be looked for in journals that do not hold them. */
+function checkShards(data_dir: string, shards: number): void {
+  const first = kept(data_dir, "shards", `${shards}`);
+  if (first !== `${shards}`) throw new Error(`the data folder has ${first} shards, not ${shards}: this cannot change`);
 }
 
 function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode> {
   return RuntimeNode.start({
-    owner: { node: nodeId(o.data_dir), bootId: randomUUID() },
+    // The name is kept, so that a restart finds its own lease.
+    owner: { node: kept(o.data_dir, "node-id", `node-${randomUUID().slice(0, 8)}`), bootId: randomUUID() },
     leases: o.take_over === true ? null : new KvLeaseStore(p.link),
     shards: o.shards,
     journals: new JetStreamJournalStore(p.link),

@@ -14,7 +14,11 @@ export class SnapshotFiles implements SnapshotStore {
   }
 
   async list(shard: number): Promise<readonly string[]> {
-    const names = await readdir(this.#folder(shard)).catch(() => [] as string[]);
+    const names = await readdir(this.#folder(shard)).catch((e: NodeJS.ErrnoException) => {
+      // No folder yet is no snapshot; one that cannot be read must not pass for none.
+      if (e.code === "ENOENT") return [] as string[];
+      throw e;
+    });
     return names.filter((n) => n.endsWith(SUFFIX)).sort();
   }
 

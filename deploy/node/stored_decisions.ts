@@ -18,6 +18,8 @@ export class StoredDecisions implements DecisionReader {
   readonly #texts: DecisionTexts;
   readonly #tenants: readonly Tenant[];
   readonly #sealer: (journalId: string) => SectionSealer;
+  /** By journal: a sealer derives the keys of all tenants, too much for one read. */
+  readonly #sealers = new Map<string, SectionSealer>();
 
   constructor(
     node: RuntimeNode,
@@ -59,10 +61,19 @@ export class StoredDecisions implements DecisionReader {
     const tenant = this.#tenants[block.tenant[row]];
     const section = facts.sealed[facts.tenants.indexOf(tenant.id)];
     const nonce = { shard: found.shard.id, epoch: found.epoch, frame: found.frame };
-    const rows = this.#sealer(found.shard.journal.id).open(section, tenant.index, nonce);
+    const rows = this.#sealerOf(found.shard.journal.id).open(section, tenant.index, nonce);
     let before = 0;
     for (let r = 0; r < row; r++) if (block.tenant[r] === tenant.index) before++;
     if (rows[before] === undefined) throw new SealBroken(`row ${row} is not in the sealed section`);
     return rows[before][field];
+  }
+
+  #sealerOf(journalId: string): SectionSealer {
+    let sealer = this.#sealers.get(journalId);
+    if (sealer === undefined) {
+      sealer = this.#sealer(journalId);
+      this.#sealers.set(journalId, sealer);
+    }
+    return sealer;
   }
 }

@@ -19,12 +19,15 @@ import { type Refusal, type Reply, refusal } from "./reply.ts";
 
 /** Cold reads under way at once on a gateway; past it they are shed. */
 const READS_MAX = 256;
+/** Reads without a user among them: each searches all actors of the node, so a few must not take all its time. */
+const SEARCHES_MAX = 2;
 
 export class RiskScoreReader {
   readonly #decisions: DecisionReader;
   readonly #wheel: DeadlineWheel;
   readonly #clock: Clock;
   #reading = 0;
+  #searching = 0;
 
   constructor(decisions: DecisionReader, wheel: DeadlineWheel, clock: Clock) {
     this.#decisions = decisions;
@@ -42,7 +45,7 @@ export class RiskScoreReader {
     const request = parse(bytes);
     if (!("transactionId" in request)) {
       refuse(request);
-    } else if (this.#reading >= READS_MAX) {
+    } else if (this.#reading >= READS_MAX || (request.userId === "" && this.#searching >= SEARCHES_MAX)) {
       refuse(refusal(ErrorCode.RESOURCE_EXHAUSTED, "too many reads under way", { retry_after_ms: 100 }));
     } else {
       this.#find(request, tenant, deadline_ms).then(
@@ -62,14 +65,21 @@ export class RiskScoreReader {
   async #find(request: GetRiskScoreRequest, tenant: Tenant, deadline_ms: number): Promise<Uint8Array | null> {
     const id = hashOf(tenant, request.transactionId);
     const user = request.userId === "" ? null : hashOf(tenant, request.userId);
+    const found = await atMost(this.#wheel, deadline_ms, this.#counted(tenant.index, id, user));
+    if (found === null) return null;
+    const decision = fromBinary(DecisionSchema, found);
+    return toBinary(GetRiskScoreResponseSchema, create(GetRiskScoreResponseSchema, { decision }));
+  }
+
+  /** A read is under way until it ends, not until its caller gave up: else late callers would pile up reads. */
+  async #counted(tenant: number, id: KeyPair, user: KeyPair | null): Promise<Uint8Array | null> {
     this.#reading++;
+    if (user === null) this.#searching++;
     try {
-      const found = await atMost(this.#wheel, deadline_ms, this.#decisions.findDecision(tenant.index, id, user));
-      if (found === null) return null;
-      const decision = fromBinary(DecisionSchema, found);
-      return toBinary(GetRiskScoreResponseSchema, create(GetRiskScoreResponseSchema, { decision }));
+      return await this.#decisions.findDecision(tenant, id, user);
     } finally {
       this.#reading--;
+      if (user === null) this.#searching--;
     }
   }
 }

@@ -46,6 +46,8 @@ export const AMOUNT_MAX = 100_000_000_000;
 /** Base minor units that a window holds in 40 bits. */
 const BASE_AMOUNT_MAX = 2 ** 40 - 1;
 const NAME_BYTES = 32;
+/** A payment with attributes, whose message is kept whole: above what 64 attributes of full length take. */
+const MESSAGE_BYTES = 32 * 1024;
 
 // Field numbers of Payment.
 const TRANSACTION = 1;
@@ -102,6 +104,8 @@ export function decodePayment(
   if (!takeNames(bytes, seen, block, row)) return false;
   if (!takePlace(bytes, seen, block, row)) return false;
   if ((seen & (1 << ATTRIBUTES)) !== 0) {
+    // Unknown fields may make it longer than a frame: it would be shed, and sent again, for ever.
+    if (end - start > MESSAGE_BYTES) return refuse(block, row, INVALID, ATTRIBUTES);
     const code = decodeAttributes(bytes, block, row, codec);
     if (code !== 0) return refuse(block, row, code, ATTRIBUTES);
     block.rawStart[row * RAW_FIELDS + RAW_MESSAGE] = start;
