@@ -69,6 +69,7 @@ export class RuntimeNode {
       tick_age_us_min: o.tick_age_us_min,
       features_version: o.features_version,
       rates_version: o.rates_version,
+      onRepeatFailed: (shard, e) => o.report("repeat_failed", { shard, error: e.name, message: e.message }),
       onShardStopped: (s, e) => o.report("shard_stopped", { shard: s.id, error: e.name, message: e.message }),
     });
     this.#snapshotter = new Snapshotter({

@@ -47,6 +47,8 @@ export interface TickLoopOptions {
   readonly tick_age_us_min: number;
   readonly features_version: string;
   readonly rates_version: string;
+  /** Told of a repeat that could not be answered from the journal. */
+  readonly onRepeatFailed: (shard: number, error: Error) => void;
   /** Told of errors that stop a shard. */
   readonly onShardStopped: (shard: Shard, error: Error) => void;
 }
@@ -331,7 +333,8 @@ export class TickLoop {
     for (const repeat of tick.repeats) {
       this.#o.repeats.resolve(b, repeat).then(
         () => this.#answerRepeat(tick, b, repeat.row),
-        () => {
+        (error: Error) => {
+          this.#o.onRepeatFailed(repeat.shard, error);
           b.error[repeat.row] = ErrorCode.UNAVAILABLE;
           this.#answerRepeat(tick, b, repeat.row);
         },

@@ -34,13 +34,15 @@ export class PositionMap {
   size = 0;
   private directory: Segment[] = [new Segment(FIRST_ENTRIES, 0)];
   private depth = 0;
+  private readonly only: Segment = this.directory[0];
   private entries = FIRST_ENTRIES;
   private walkSegment: Segment = this.directory[0];
   private walkIndex = 0;
   private walkKey = 0;
 
   private segment(h: number): Segment {
-    return this.directory[(h >>> 1) >>> (31 - this.depth)];
+    // Most maps never split: their only segment is reached without the directory.
+    return this.depth === 0 ? this.only : this.directory[(h >>> 1) >>> (31 - this.depth)];
   }
 
   /** Position of a key, -1 when it is not there. */

@@ -7,6 +7,12 @@ import { EventArena } from "./event_arena.ts";
 import { frameWord, STRIDE_WITH_IDS, STRIDE_WITHOUT_IDS, TIME_MAX } from "./event_words.ts";
 import { TALLY } from "./tally.ts";
 
+/**
+ * Newer events that a late one may have at most, unless told otherwise: what bounds the cost of a late event at a hot
+ * actor (one move and one look for each of them). Beyond it the event is late, whatever its time.
+ */
+const LATE_EVENTS_MAX = 512;
+
 export interface WindowOptions {
   /** Lengths of the windows, ascending, microseconds. */
   readonly windows_us: readonly number[];
@@ -16,7 +22,7 @@ export interface WindowOptions {
   readonly retention_us: number;
   /** How much older than the actor's newest an event may come. */
   readonly late_tolerance_us: number;
-  /** How many newer events a late one may find; default 4096. */
+  /** How many newer events a late one may find; default LATE_EVENTS_MAX. */
   readonly late_events_max?: number;
   /** Whether events are found by id. */
   readonly ids: boolean;
@@ -50,7 +56,7 @@ export class WindowPlan {
     checkLengths("windows_us", o.windows_us);
     if (o.delayed) checkLengths("delayed.windows_us", o.delayed.windows_us);
     checkRange("late_tolerance_us", o.late_tolerance_us, 0, TIME_MAX);
-    this.lateEventsMax = o.late_events_max ?? 4096;
+    this.lateEventsMax = o.late_events_max ?? LATE_EVENTS_MAX;
     checkRange("late_events_max", this.lateEventsMax, 0, 1 << 20);
     checkRange("events_max", o.events_max, 1, 2 ** 31);
     const delayed = o.delayed;
