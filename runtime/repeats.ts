@@ -51,6 +51,8 @@ export class Repeats {
   readonly #tenantIndex: (id: string) => number;
   readonly #frame = new RowBlock();
   #facts: RowsFacts | null = null;
+  /** The frame that #frame and #facts hold: whole batches are repeated together. */
+  #decoded: Uint8Array | null = null;
   /** Repeats answered so far. */
   answered = 0;
 
@@ -111,6 +113,8 @@ export class Repeats {
       this.#frame.version[j] = version;
       this.#frame.flags[j] |= FLAG_REPEATED;
       const { epoch } = readHeader(bytes);
+      // The user of the row may write into it.
+      this.#decoded = null;
       use({ block: this.#frame, row: j, facts: this.#facts as RowsFacts, shard: s, epoch, frame });
       return true;
     }
@@ -126,10 +130,15 @@ export class Repeats {
     }
   }
 
-  /** Decodes a frame into #frame and returns the index of its versions. */
+  /** Decodes a frame into #frame, unless it is the one that is there, and returns the index of its versions. */
   #decode(bytes: Uint8Array): number {
-    const facts = this.#reader.read(bytes.subarray(HEADER_BYTES), this.#frame, null, this.#tenantIndex);
-    this.#facts = facts;
+    let facts = this.#facts;
+    if (facts === null || bytes !== this.#decoded) {
+      this.#decoded = null;
+      facts = this.#reader.read(bytes.subarray(HEADER_BYTES), this.#frame, null, this.#tenantIndex);
+      this.#facts = facts;
+      this.#decoded = bytes;
+    }
     return this.#decider.versionIndex(facts.model_version, facts.rule_set_version);
   }
 

@@ -6,11 +6,13 @@ import { HEADER_BYTES, KIND_ROWS, sealFrame } from "../proto/frame/frame_header.
 import { InboxRows } from "../proto/frame/rows_layout.ts";
 import type { JournalPosition } from "./journal/claim.ts";
 import type { Committer } from "./journal/committer.ts";
-import type { Clock, Journal } from "./ports.ts";
+import type { Clock, Journal, JournalMessage } from "./ports.ts";
 import type { ShardActors } from "./program.ts";
 
 /** Frames kept in memory for repeats of rows that were just decided. */
 const RECENT_FRAMES = 64;
+/** Frames read back from the journal that are kept for the next repeat of the same frame. */
+const READS_KEPT = 8;
 
 export class Shard {
   readonly id: number;
@@ -34,6 +36,7 @@ export class Shard {
   /** Newest folded frame of each source shard. */
   readonly watermarks: Float64Array;
   readonly #recent = new Map<number, Uint8Array>();
+  readonly #reads = new Map<number, Promise<JournalMessage | null>>();
   #waiting: { frame: number; resolve: () => void; reject: (e: Error) => void }[] = [];
   /** Called with the checksum of each committed frame; the snapshotter listens. */
   onCommitted: (frame: number, checksum: Uint8Array) => void = () => {};
@@ -115,12 +118,23 @@ export class Shard {
     return this.nextFrame - ((this.nextFrame - bits) % 2 ** 32);
   }
 
+  /** Reads a frame from the journal; those who ask for the same one share the answer. */
+  #readOnce(frame: number): Promise<JournalMessage | null> {
+    const known = this.#reads.get(frame);
+    if (known !== undefined) return known;
+    const read = this.journal.read(frame);
+    this.#reads.set(frame, read);
+    read.catch(() => this.#reads.delete(frame));
+    if (this.#reads.size > READS_KEPT) this.#reads.delete(this.#reads.keys().next().value as number);
+    return read;
+  }
+
   /** A committed frame's bytes, from memory or the journal. */
   async readFrame(frame: number): Promise<Uint8Array> {
     await this.whenCommitted(frame);
     const recent = this.#recent.get(frame);
     if (recent !== undefined) return recent;
-    const message = await this.journal.read(frame);
+    const message = await this.#readOnce(frame);
     if (message === null) throw new Error(`frame ${frame} of shard ${this.id} is not in its journal`);
     return message.bytes;
   }
