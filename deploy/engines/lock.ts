@@ -87,7 +87,7 @@ export async function tryLock(path: string): Promise<Lock | LockHolder> {
   let replaced: LockHolder | undefined;
   try {
     // link() fails when the lock exists, and makes it appear with its content: no reader sees an empty lock.
-    for (let attempt = 0; attempt < 16; attempt++) {
+    for (let attempt = 0; attempt < 200; attempt++) {
       try {
         await link(temporary, path);
         return heldLock(path, holder, replaced);
@@ -117,22 +117,21 @@ export async function lock(path: string, timeout_ms: number): Promise<Lock | und
   }
 }
 
-/** Removes a dead holder's lock. Renamed first: if another process has taken it over meanwhile, it is put back. */
+/**
+ * Removes a dead holder's lock, under a lock of its own: between reading the token and removing the file nobody else
+ * may do so, or a new holder's lock could go. Does nothing when another process is at it.
+ */
 async function removeStale(path: string, token: string): Promise<void> {
-  const aside = `${path}.stale.${randomName()}`;
+  const guard = await tryLock(`${path}.${token}.over`);
+  if (!("release" in guard)) {
+    await delay(5);
+    return;
+  }
   try {
-    await rename(path, aside);
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return;
-    throw error;
+    if ((await readLock(path))?.token === token) await rm(path, { force: true });
+  } finally {
+    await guard.release();
   }
-  const moved = await readLock(aside);
-  if (moved !== undefined && moved.token !== token) {
-    await link(aside, path).catch((error: unknown) => {
-      if (codeOf(error) !== "EEXIST") throw error;
-    });
-  }
-  await rm(aside, { force: true });
 }
 
 function heldLock(path: string, holder: LockHolder, replaced: LockHolder | undefined): Lock {

@@ -17,6 +17,9 @@ import { type Owner, sealOwnerFrame } from "./takeover.ts";
 /** Conflicts with a living owner's frames before a claim gives up; each costs one tail read and one append. */
 const MAX_LOST_RACES = 1000;
 
+/** Reads of the tail before a newest record that is counted and not given is taken for damaged. */
+const TAIL_TRIES = 5;
+
 /** A place in a journal: everything up to `sequence` is behind it. */
 export interface JournalPosition {
   /** 0: before the first frame. */
@@ -40,11 +43,15 @@ interface Attempt {
 }
 
 /** The newest frame, verified by itself; JOURNAL_START for an empty journal. */
-export async function readTail(journal: Journal): Promise<JournalPosition> {
+export async function readTail(journal: Journal, tries = TAIL_TRIES): Promise<JournalPosition> {
   const tail = await journal.tail();
   if (tail !== null) return positionOf(checkFrame(journal, tail, { checksum: null, epoch: 0 }));
   const state = await journal.state();
-  if (state.lastSequence > 0 && state.lastSequence >= state.firstSequence) return readTail(journal);
+  if (state.lastSequence > 0 && state.lastSequence >= state.firstSequence) {
+    // Appended between the two calls; or the server counts a newest record that it cannot read.
+    if (tries > 1) return readTail(journal, tries - 1);
+    throw new JournalDamaged("the newest frame cannot be read", state.lastSequence);
+  }
   // A journal never loses its newest frame; one that counted frames and has none was purged or lost.
   if (state.lastSequence > 0) throw new JournalDamaged("the newest frame is gone", state.lastSequence);
   return JOURNAL_START;
@@ -75,6 +82,7 @@ export async function claim(journal: Journal, owner: Owner, wallUs: number, slee
   let pause = RETRY_FIRST_MS;
   let attempt: Attempt | null = null;
   let bottom: JournalPosition | null = null;
+  let unread = 0;
   for (let races = 0; races < MAX_LOST_RACES; ) {
     const last = await untilReachable(sleep, () => readTail(journal));
     if (bottom === null) bottom = last;
@@ -88,6 +96,11 @@ export async function claim(journal: Journal, owner: Owner, wallUs: number, slee
     const result = await journal.append(attempt.bytes, last.sequence);
     if (result.kind === "appended") return acknowledged(attempt, result.sequence);
     if (result.kind === "full") throw new JournalFull(result.message);
+    if (result.kind === "conflict") {
+      // The journal counts records behind the one it gives as its newest: they stand there and cannot be read.
+      unread = !moved && result.lastSequence > last.sequence ? unread + 1 : 0;
+      if (unread === TAIL_TRIES) throw new JournalDamaged("the newest frame cannot be read", result.lastSequence);
+    }
     if (result.kind === "conflict" && moved) races++;
     else {
       await sleep(pause);
