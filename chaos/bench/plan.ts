@@ -34,7 +34,7 @@ const WHOLE: Plan = {
   quick: false,
   users: 1_000_000,
   merchants: 50_000,
-  acceleration: 10_000,
+  acceleration: 1000,
   runs: 3,
   warm_up_s: 30,
   latency_s: 60,
