@@ -2,6 +2,7 @@
  * Ids that stand in no ring: late payments and non-payment events of a shard, with the frame that holds them. Bounded:
  * the oldest is forgotten first. Cold path: plain maps.
  */
+import { BoundedMap } from "../../runtime/kernel/bounded_map.ts";
 import type { ByteReader, ByteWriter } from "../../runtime/kernel/bytes.ts";
 
 /** Ids held by a shard; past it the oldest leaves, and its retry would count again. */
@@ -14,7 +15,7 @@ const text = (a: number, b: number, c: number, d: number) =>
 export const coldKey = text;
 
 export class ColdIds {
-  readonly #frames = new Map<string, number>();
+  readonly #frames = new BoundedMap(COLD_IDS_MAX);
 
   /** Frame of an id, 0 when unknown. */
   frame(userHi: number, userLo: number, idHi: number, idLo: number): number {
@@ -29,13 +30,12 @@ export class ColdIds {
   }
 
   add(userHi: number, userLo: number, idHi: number, idLo: number, frame: number): void {
-    if (this.#frames.size >= COLD_IDS_MAX) this.#frames.delete(this.#frames.keys().next().value as string);
     this.#frames.set(text(userHi, userLo, idHi, idLo), frame);
   }
 
   /** A copy for a snapshot cut. */
   entries(): [string, number][] {
-    return [...this.#frames];
+    return this.#frames.entries();
   }
 
   load(key: string, frame: number): void {

@@ -2,7 +2,9 @@
  * The standing outcome of payments: the newest revision and whether it says fraud. Bounded like the cold ids; an
  * outcome of a payment that left its window has no further effect, so forgetting the oldest is harmless.
  */
+
 import type { RowBlock } from "../../proto/columns.ts";
+import { BoundedMap } from "../../runtime/kernel/bounded_map.ts";
 import { coldKey } from "./cold_ids.ts";
 
 /** Standing outcomes held by a shard. */
@@ -10,7 +12,7 @@ export const OUTCOMES_MAX = 400_000;
 
 export class Outcomes {
   /** revision * 2 + fraud. */
-  readonly #standing = new Map<string, number>();
+  readonly #standing = new BoundedMap(OUTCOMES_MAX);
 
   revision(b: RowBlock, r: number): number {
     return (this.#standing.get(key(b, r)) ?? 0) >> 1;
@@ -22,14 +24,11 @@ export class Outcomes {
 
   set(b: RowBlock, r: number, fraud: boolean): void {
     const k = key(b, r);
-    if (this.#standing.size >= OUTCOMES_MAX && !this.#standing.has(k)) {
-      this.#standing.delete(this.#standing.keys().next().value as string);
-    }
     this.#standing.set(k, b.revision[r] * 2 + (fraud ? 1 : 0));
   }
 
   entries(): [string, number][] {
-    return [...this.#standing];
+    return this.#standing.entries();
   }
 
   load(k: string, value: number): void {
