@@ -25,8 +25,7 @@ export class Mailbox implements Intake {
   #open: RowBlock | null = null;
   #openBytes = 0;
   #closed = false;
-  /** Rows handed over so far, rows shed so far, rows waiting now. */
-  submitted = 0;
+  /** Rows shed so far, rows waiting now. */
   shed = 0;
   depth = 0;
   /** Rows a second of late, for retryAfterMs; kept by the tick loop. */
@@ -57,7 +56,6 @@ export class Mailbox implements Intake {
     if (block.n === 0) block.openedUs = this.#clock.monotonicUs();
     block.addBatch(bytes, block.n, count, sink);
     this.#openBytes += bytes.length + count * ROW_BYTES_BEYOND_MESSAGE;
-    this.submitted += count;
     this.depth += count;
     this.onRows();
   }

@@ -53,8 +53,6 @@ export class Repeats {
   #facts: RowsFacts | null = null;
   /** The frame that #frame and #facts hold: whole batches are repeated together. */
   #decoded: Uint8Array | null = null;
-  /** Repeats answered so far. */
-  answered = 0;
 
   constructor(shards: readonly Shard[], decider: Decider, tenantIndex: (id: string) => number) {
     this.#shards = shards;
@@ -67,7 +65,6 @@ export class Repeats {
   async resolve(b: RowBlock, repeat: Repeat): Promise<void> {
     const bytes = await this.#shards[repeat.shard].readFrame(repeat.frame);
     const r = repeat.row;
-    this.answered++;
     if (!isPayment(b.kind[r])) return;
     const version = this.#decode(bytes);
     const j = this.#find(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r]);

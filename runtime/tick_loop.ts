@@ -69,8 +69,6 @@ export class TickLoop {
   #rate = 0;
   #rateRows = 0;
   #rateUs = 0;
-  /** Called between ticks with nothing half done: the snapshotter's place. */
-  onPause: () => void = () => {};
 
   constructor(o: TickLoopOptions) {
     this.#o = o;
@@ -117,7 +115,6 @@ export class TickLoop {
 
   readonly #pump = (): void => {
     this.#scheduled = false;
-    this.onPause();
     if (this.#underWay >= TICKS_MAX || this.#state === "ended") return;
     const { mailbox, clock } = this.#o;
     const now = clock.monotonicUs();

@@ -52,7 +52,9 @@ export class MerchantActors {
     });
   }
 
-  /** Folds a payment of this shard's journal and writes its merchant columns; true when rows of the overlay count.
+  /**
+   * Folds a payment of this shard's own journal and writes its merchant columns; `user` and `merchant` are the codes of
+   * its parties. True when rows of the overlay count.
    */
   fold(b: RowBlock, r: number, user: number, merchant: number, matrix: Float32Array): boolean {
     let slot = this.#slots.get(merchant);

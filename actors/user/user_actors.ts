@@ -21,10 +21,10 @@ import { ACCEPTED, FULL, REPEATED } from "../../runtime/program.ts";
 import {
   DAY_US,
   FEATURE_COUNT,
+  PAYMENT_AT,
   STAT_COUNT,
   USER_AT,
   USER_EXTRA_AT,
-  WINDOW_COLUMNS,
   WINDOWS_US,
 } from "../features/registry.ts";
 import { ColdIds } from "./cold_ids.ts";
@@ -102,7 +102,7 @@ export class UserActors {
     if (result === 1) {
       this.cold.add(b.user.hi[r], b.user.lo[r], idHi, idLo, frame);
       b.flags[r] |= FLAG_LATE;
-      matrix.fill(Number.NaN, at + USER_AT, at + USER_EXTRA_AT + 14);
+      matrix.fill(Number.NaN, at + USER_AT, at + PAYMENT_AT);
       return ACCEPTED;
     }
     const isNew = w.wasNew ? 1 : 0;
@@ -242,6 +242,4 @@ export class UserActors {
     } else if (fraud !== wasFraud) b.labelAction[r] = fraud ? LABEL_FRAUD : LABEL_CLEAR;
     return ACCEPTED;
   }
-
-  static readonly columns = WINDOW_COLUMNS + 14;
 }

@@ -139,7 +139,7 @@ function serveParent(say: (report: LoadReport) => void): void {
 const HELP = `Sends made-up payments at a fixed rate, whatever the server does; latencies from intended send times.
 
 usage: node chaos/load/main.ts --grpc HOST:PORT --key KEY [--rate 60000] [--seconds 12] [--users 200000]
-                               [--merchants 10000] [--acceleration 10000] [--history]
+                               [--merchants 10000] [--acceleration 10000] [--streams 4] [--history]
 --history sends 30 days of known payments first. Prints the result as JSON.
 `;
 
@@ -154,6 +154,7 @@ async function commandLine(): Promise<void> {
       users: text("200000"),
       merchants: text("10000"),
       acceleration: text("10000"),
+      streams: text("4"),
       history: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -167,7 +168,7 @@ async function commandLine(): Promise<void> {
   const generator = await LoadGenerator.open({
     grpc: values.grpc,
     api_key: values.key,
-    streams: Number(process.env["FG_STREAMS"] ?? 4),
+    streams: Number(values.streams),
     users: Number(values.users),
     merchants: Number(values.merchants),
     seed: 1,

@@ -98,7 +98,7 @@ export class RowsWriter {
     for (let i = 0; i < n; i++) if (block.eventTimeUs[rows[i]] < base) base = block.eventTimeUs[rows[i]];
     if (n === 0) base = 0;
     this.#templatesOf(block, rows, n);
-    this.#head(block, rows, n, checksum, facts, base);
+    this.#head(block, n, checksum, facts, base);
     this.#presenceOf(block, rows, n, base);
     this.#fixed(block, rows, n, base);
     this.#optional(block, rows, n);
@@ -171,7 +171,7 @@ export class RowsWriter {
     }
   }
 
-  #head(b: RowBlock, rows: Uint16Array, n: number, checksum: number, facts: L.FrameFacts, base: number): void {
+  #head(b: RowBlock, n: number, checksum: number, facts: L.FrameFacts, base: number): void {
     this.#u16(n);
     this.#u32(checksum);
     this.#f64(base);
@@ -197,7 +197,6 @@ export class RowsWriter {
       this.#u32(b.category[r]);
     }
     for (let i = 0; i < n; i++) this.#u16(this.#template[i]);
-    void rows;
   }
 
   #presenceOf(b: RowBlock, rows: Uint16Array, n: number, base: number): void {

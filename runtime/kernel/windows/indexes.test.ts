@@ -62,7 +62,8 @@ test("a position map answers as a plain list of pairs, through growth, splits an
           }
         } else if (pairs.length > 0) {
           const p = pairs[n % pairs.length];
-          m.move(p[0], p[1], next);
+          m.remove(p[0], p[1]);
+          m.add(p[0], next);
           p[1] = next++;
         }
         assert.equal(m.size, pairs.length);

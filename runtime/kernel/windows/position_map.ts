@@ -94,15 +94,6 @@ export class PositionMap {
     this.size++;
   }
 
-  /** Moves the pair (key, from) to (key, to). */
-  move(key: number, from: number, to: number): void {
-    const h = mix(key);
-    const s = this.segment(h);
-    const i = indexOf(s, h, key, from + 1);
-    if (i < 0) throw new Error(`no pair (${key}, ${from}) to move`);
-    s.words[i * 2 + 1] = to + 1;
-  }
-
   /** Removes the pair (key, position). */
   remove(key: number, position: number): void {
     const h = mix(key);
