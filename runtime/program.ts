@@ -18,6 +18,11 @@ export const FULL = 2;
 export const REFUSED = 3;
 
 export interface ShardActors {
+  /**
+   * Reads what accepting the rows order[from .. to) of this shard will read, so that it is in the caches by then. A
+   * hint: it changes nothing.
+   */
+  readAhead(block: RowBlock, order: Uint16Array, from: number, to: number, shard: number): void;
   /** Folds a row into its user actor and writes the user's feature columns of matrix row r. */
   accept(block: RowBlock, r: number, matrix: Float32Array, frame: number): number;
   /** Frame of the row that accept() called REPEATED. */

@@ -30,6 +30,9 @@ import type { Tick } from "./tick.ts";
 /** Rows of other shards folded in one frame. */
 export const INBOX_ROWS_MAX = 2048;
 
+/** Rows read ahead at a time: what they touch must stay in the second-level cache until they are accepted. */
+const READ_AHEAD_ROWS = 64;
+
 const order = new Uint16Array(BLOCK_ROWS);
 
 /** Payments and payments of the past: what windows are made of. */
@@ -57,6 +60,10 @@ export function stage(tick: Tick, shards: readonly Shard[], decider: Decider): v
   const b = tick.block;
   orderByTime(b.eventTimeUs, b.n, order);
   for (let i = 0; i < b.n; i++) {
+    if (i % READ_AHEAD_ROWS === 0) {
+      const to = Math.min(b.n, i + READ_AHEAD_ROWS);
+      for (const s of shards) if (s.serving) s.actors.readAhead(b, order, i, to, s.id);
+    }
     if (b.error[order[i]] === 0) stageRow(tick, shards, decider, b, order[i]);
   }
   for (const s of shards) {

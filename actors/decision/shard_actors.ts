@@ -13,6 +13,7 @@ import { DeviceActors } from "../entity/device_actors.ts";
 import { MerchantActors } from "../entity/merchant_actors.ts";
 import { readKey, writeKey } from "../user/cold_ids.ts";
 import { UserActors } from "../user/user_actors.ts";
+import { READ_AHEAD_ROWS, ReadAhead } from "./read_ahead.ts";
 
 /** Version of the snapshot's layout; a snapshot of another one is not loaded (the journal is replayed instead). */
 export const SNAPSHOT_LAYOUT = 2;
@@ -35,6 +36,7 @@ export class FraudActors implements ShardActors {
   readonly merchants: MerchantActors;
   readonly devices: DeviceActors;
   readonly #entityEventsMax: number;
+  readonly #ahead: ReadAhead;
   #part = 0;
   #cold: [string, number][] = [];
   #outcomes: [string, number][] = [];
@@ -46,6 +48,13 @@ export class FraudActors implements ShardActors {
     const entities = { ...o, events_max: Math.min(2 ** 31, o.events_max * 2) };
     this.merchants = new MerchantActors(entities, this.#userCodes);
     this.devices = new DeviceActors(entities, this.#userCodes);
+    this.#ahead = new ReadAhead(this.users, this.merchants, this.#merchantCodes);
+  }
+
+  readAhead(b: RowBlock, order: Uint16Array, from: number, to: number, shard: number): void {
+    for (let i = from; i < to; i += READ_AHEAD_ROWS) {
+      this.#ahead.read(b, order, i, Math.min(to, i + READ_AHEAD_ROWS), shard);
+    }
   }
 
   get repeatFrame(): number {

@@ -81,6 +81,11 @@ export class MerchantActors {
     return false;
   }
 
+  /** Slot of a merchant's code that was folded before, -1 else. For reading ahead only. */
+  knownSlot(code: number): number {
+    return code < 0 ? -1 : this.#slots.get(code);
+  }
+
   /** Answers a payment of another shard; it joins the overlay unless it was folded already or is too late. */
   pend(b: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void {
     const hi = b.merchant.hi[r];

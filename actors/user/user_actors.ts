@@ -111,6 +111,12 @@ export class UserActors {
     return ACCEPTED;
   }
 
+  /** Slot of a user of whom this shard knows payments, -1 else. For reading ahead only. */
+  knownSlot(hi: number, lo: number): number {
+    const code = this.#users.find(hi, lo);
+    return code < 0 ? -1 : this.#slots.get(code);
+  }
+
   #isRepeat(b: RowBlock, r: number, slot: number): boolean {
     const h = this.windows.findId(slot, b.id.hi[r], b.id.lo[r]);
     if (h >= 0) {
@@ -125,14 +131,15 @@ export class UserActors {
     const x = this.extras;
     const t = b.eventTimeUs[r];
     const e = at + USER_EXTRA_AT;
-    if (x.firstUs[slot] === 0 || t < x.firstUs[slot]) x.firstUs[slot] = t;
+    const first = x.firstUs(slot);
+    if (first === 0 || t < first) x.setFirst(slot, t);
     const last = this.windows.previousUs(slot, t);
     m[e] = last > Number.NEGATIVE_INFINITY ? (t - last) / 1e6 : Number.NaN;
     this.#geography(b, r, slot, m, e);
     this.#history(b.amountBase[r], m, at, e);
     m[e + 5] = isNew;
     this.#country(b, r, slot, m, e);
-    m[e + 7] = (t - x.firstUs[slot]) / 1e6;
+    m[e + 7] = (t - x.firstUs(slot)) / 1e6;
     if (x.hasEvents(slot)) {
       m[e + 8] = x.failedLogins(slot, t - DAY_US, t);
       for (let k = 0; k < 5; k++) {
@@ -151,17 +158,14 @@ export class UserActors {
     m[e + 2] = Number.NaN;
     if (b.latitudeE6[r] === LOCATION_NONE) return;
     const t = b.eventTimeUs[r];
-    if (x.latitudeE6[slot] !== LOCATION_NONE) {
-      const km = greatCircleKm(x.latitudeE6[slot], x.longitudeE6[slot], b.latitudeE6[r], b.longitudeE6[r]);
-      const s = (t - x.locatedUs[slot]) / 1e6;
+    const known = x.latitudeE6(slot) !== LOCATION_NONE;
+    if (known) {
+      const km = greatCircleKm(x.latitudeE6(slot), x.longitudeE6(slot), b.latitudeE6[r], b.longitudeE6[r]);
+      const s = (t - x.locatedUs(slot)) / 1e6;
       m[e + 2] = km;
       if (s >= SPEED_TIME_S_MIN) m[e + 1] = km / (s / 3600);
     }
-    if (x.latitudeE6[slot] === LOCATION_NONE || t >= x.locatedUs[slot]) {
-      x.latitudeE6[slot] = b.latitudeE6[r];
-      x.longitudeE6[slot] = b.longitudeE6[r];
-      x.locatedUs[slot] = t;
-    }
+    if (!known || t >= x.locatedUs(slot)) x.locate(slot, b.latitudeE6[r], b.longitudeE6[r], t);
   }
 
   /** Amount against the 30 d history without X, from the window's columns with X (n, mean, std). */
@@ -182,9 +186,9 @@ export class UserActors {
 
   #country(b: RowBlock, r: number, slot: number, m: Float32Array, e: number): void {
     const now = b.country[r];
-    const last = this.extras.country[slot];
+    const last = this.extras.country(slot);
     m[e + 6] = now === 0 || last === 0 ? Number.NaN : now === last ? 0 : 1;
-    if (now !== 0) this.extras.country[slot] = now;
+    if (now !== 0) this.extras.setCountry(slot, now);
   }
 
   /** Folds a login, a change, a new payee or card. REPEATED when the id is known. */

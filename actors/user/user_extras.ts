@@ -1,6 +1,6 @@
 /**
  * What a user actor holds beside its windows: the last place and country, and when its non-payment events happened.
- * Columns by slot; the few users with events have an entry in a side table, so that the others pay four bytes.
+ * One record a slot; the few users with events have an entry in a side table, so that the others pay four bytes.
  */
 import { LOCATION_NONE } from "../../proto/columns.ts";
 import type { ByteReader, ByteWriter } from "../../runtime/kernel/bytes.ts";
@@ -11,54 +11,97 @@ export const FAILED_HELD = 8;
 export const EVENT_TIMES = 5;
 const EVENT_STRIDE = EVENT_TIMES + FAILED_HELD;
 
+/** A user's record: 8 words of 32 bits, in blocks so that growth copies nothing. */
+const BLOCK_BITS = 15;
+const BLOCK_MASK = (1 << BLOCK_BITS) - 1;
+const RECORD = 8;
+/** In 32-bit words. */
+const X_LATITUDE = 0;
+const X_LONGITUDE = 1;
+const X_COUNTRY = 6;
+/** 1 + entry in the side table, 0 without. */
+const X_ENTRY = 7;
+/** In 64-bit words. */
+const X_LOCATED_US = 1;
+const X_FIRST_US = 2;
+
 export class UserExtras {
-  #capacity = 1024;
-  latitudeE6 = new Int32Array(this.#capacity).fill(LOCATION_NONE);
-  longitudeE6 = new Int32Array(this.#capacity);
-  /** Event time of the last located payment, microseconds. */
-  locatedUs = new Float64Array(this.#capacity);
-  country = new Uint16Array(this.#capacity);
-  /** Event time of the first payment, microseconds; 0 before it. */
-  firstUs = new Float64Array(this.#capacity);
-  /** 1 + entry in `events`, 0 without. */
-  #entry = new Uint32Array(this.#capacity);
+  readonly #words: Int32Array[] = [];
+  readonly #times: Float64Array[] = [];
   #events = new Float64Array(EVENT_STRIDE * 64).fill(Number.NaN);
   #entries = 0;
 
   ensure(slot: number): void {
-    if (slot < this.#capacity) return;
-    const size = Math.max(slot + 1, Math.ceil(this.#capacity * 1.5));
-    const i32 = (a: Int32Array, v: number) => {
-      const b = new Int32Array(size).fill(v, a.length);
-      b.set(a);
-      return b;
-    };
-    const f64 = (a: Float64Array) => {
-      const b = new Float64Array(size);
-      b.set(a);
-      return b;
-    };
-    this.latitudeE6 = i32(this.latitudeE6, LOCATION_NONE);
-    this.longitudeE6 = i32(this.longitudeE6, 0);
-    this.locatedUs = f64(this.locatedUs);
-    this.firstUs = f64(this.firstUs);
-    const country = new Uint16Array(size);
-    country.set(this.country);
-    this.country = country;
-    const entry = new Uint32Array(size);
-    entry.set(this.#entry);
-    this.#entry = entry;
-    this.#capacity = size;
+    while (slot >>> BLOCK_BITS >= this.#words.length) {
+      const block = new ArrayBuffer((RECORD * 4) << BLOCK_BITS);
+      const words = new Int32Array(block);
+      for (let o = X_LATITUDE; o < words.length; o += RECORD) words[o] = LOCATION_NONE;
+      this.#words.push(words);
+      this.#times.push(new Float64Array(block));
+    }
+  }
+
+  /** Reads the record, so that it is near when it is needed. */
+  near(slot: number): number {
+    return this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD];
+  }
+
+  #word(slot: number, k: number): number {
+    return this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + k];
+  }
+
+  #time(slot: number, k: number): number {
+    return this.#times[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * (RECORD / 2) + k];
+  }
+
+  /** Last place, millionths of a degree; LOCATION_NONE before the first. */
+  latitudeE6(slot: number): number {
+    return this.#word(slot, X_LATITUDE);
+  }
+
+  longitudeE6(slot: number): number {
+    return this.#word(slot, X_LONGITUDE);
+  }
+
+  /** Event time of the last located payment, microseconds. */
+  locatedUs(slot: number): number {
+    return this.#time(slot, X_LOCATED_US);
+  }
+
+  locate(slot: number, latitudeE6: number, longitudeE6: number, timeUs: number): void {
+    const words = this.#words[slot >>> BLOCK_BITS];
+    const o = (slot & BLOCK_MASK) * RECORD;
+    words[o + X_LATITUDE] = latitudeE6;
+    words[o + X_LONGITUDE] = longitudeE6;
+    this.#times[slot >>> BLOCK_BITS][(o >>> 1) + X_LOCATED_US] = timeUs;
+  }
+
+  /** Code of the country of the last payment that named one, 0 before it. */
+  country(slot: number): number {
+    return this.#word(slot, X_COUNTRY);
+  }
+
+  setCountry(slot: number, country: number): void {
+    this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + X_COUNTRY] = country;
+  }
+
+  /** Event time of the earliest payment, microseconds; 0 before it. */
+  firstUs(slot: number): number {
+    return this.#time(slot, X_FIRST_US);
+  }
+
+  setFirst(slot: number, timeUs: number): void {
+    this.#times[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * (RECORD / 2) + X_FIRST_US] = timeUs;
   }
 
   /** Time of the newest event of one kind (0..EVENT_TIMES - 1), microseconds; NaN without. */
   eventUs(slot: number, kind: number): number {
-    const e = this.#entry[slot];
+    const e = this.#word(slot, X_ENTRY);
     return e === 0 ? Number.NaN : this.#events[(e - 1) * EVENT_STRIDE + kind];
   }
 
   hasEvents(slot: number): boolean {
-    return this.#entry[slot] !== 0;
+    return this.#word(slot, X_ENTRY) !== 0;
   }
 
   recordEvent(slot: number, kind: number, timeUs: number): void {
@@ -82,7 +125,7 @@ export class UserExtras {
 
   /** Failed logins in (fromUs, toUs], at most FAILED_HELD. */
   failedLogins(slot: number, fromUs: number, toUs: number): number {
-    const e = this.#entry[slot];
+    const e = this.#word(slot, X_ENTRY);
     if (e === 0) return 0;
     let n = 0;
     const at = (e - 1) * EVENT_STRIDE + EVENT_TIMES;
@@ -91,23 +134,21 @@ export class UserExtras {
   }
 
   write(slot: number, w: ByteWriter): void {
-    w.u32(this.latitudeE6[slot] >>> 0);
-    w.u32(this.longitudeE6[slot] >>> 0);
-    w.f64(this.locatedUs[slot]);
-    w.u16(this.country[slot]);
-    w.f64(this.firstUs[slot]);
-    const e = this.#entry[slot];
+    w.u32(this.latitudeE6(slot) >>> 0);
+    w.u32(this.longitudeE6(slot) >>> 0);
+    w.f64(this.locatedUs(slot));
+    w.u16(this.country(slot));
+    w.f64(this.firstUs(slot));
+    const e = this.#word(slot, X_ENTRY);
     w.u8(e === 0 ? 0 : 1);
     if (e !== 0) for (let i = 0; i < EVENT_STRIDE; i++) w.f64(this.#events[(e - 1) * EVENT_STRIDE + i]);
   }
 
   read(slot: number, r: ByteReader): void {
     this.ensure(slot);
-    this.latitudeE6[slot] = r.u32();
-    this.longitudeE6[slot] = r.u32();
-    this.locatedUs[slot] = r.f64();
-    this.country[slot] = r.u16();
-    this.firstUs[slot] = r.f64();
+    this.locate(slot, r.u32() | 0, r.u32() | 0, r.f64());
+    this.setCountry(slot, r.u16());
+    this.setFirst(slot, r.f64());
     if (r.u8() === 1) {
       const at = this.#at(slot);
       for (let i = 0; i < EVENT_STRIDE; i++) this.#events[at + i] = r.f64();
@@ -115,18 +156,18 @@ export class UserExtras {
   }
 
   bytes(): number {
-    return this.#capacity * 30 + this.#events.byteLength;
+    return this.#words.length * ((RECORD * 4) << BLOCK_BITS) + this.#events.byteLength;
   }
 
   #at(slot: number): number {
-    if (this.#entry[slot] === 0) {
+    if (this.#word(slot, X_ENTRY) === 0) {
       if ((this.#entries + 1) * EVENT_STRIDE > this.#events.length) {
         const grown = new Float64Array(this.#events.length * 2).fill(Number.NaN, this.#events.length);
         grown.set(this.#events);
         this.#events = grown;
       }
-      this.#entry[slot] = ++this.#entries;
+      this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + X_ENTRY] = ++this.#entries;
     }
-    return (this.#entry[slot] - 1) * EVENT_STRIDE;
+    return (this.#word(slot, X_ENTRY) - 1) * EVENT_STRIDE;
   }
 }

@@ -4,35 +4,32 @@
  * Freed segments are used again by their class, emptied pages by every class; slabs are never given back.
  */
 
-/** Events a segment of each class holds; the last is the chunk of a heavy actor. */
-export const CLASS_EVENTS = [4, 6, 8, 12, 16, 21, 28, 36, 51, 64] as const;
-export const CHUNK_CLASS = CLASS_EVENTS.length - 1;
+/** Events a segment of each class has room for; those above CHUNK_CLASS also hold summaries (see summaries.ts). */
+export const CLASS_EVENTS = [4, 6, 8, 12, 16, 21, 28, 36, 51, 64, 102, 128, 170, 204, 256, 341, 512, 1024] as const;
+/** The chunk of a heavy actor and its class. */
 export const CHUNK_EVENTS = 64;
+export const CHUNK_CLASS = CLASS_EVENTS.indexOf(CHUNK_EVENTS);
 /** An event number splits into slab and event of the slab. */
 export const SLAB_BITS = 15;
 export const SLAB_MASK = (1 << SLAB_BITS) - 1;
-const PAGE_BITS = 8;
+const PAGE_BITS = 10;
 const PAGE_EVENTS = 1 << PAGE_BITS;
 const SLAB_PAGES = 1 << (SLAB_BITS - PAGE_BITS);
 const NONE = -1;
 
-/** Smallest class that holds n events, by n. */
-export const CLASS_OF = new Uint8Array(CHUNK_EVENTS + 1);
-for (let n = CHUNK_EVENTS, c = CHUNK_CLASS; n >= 0; n--) {
-  while (c > 0 && CLASS_EVENTS[c - 1] >= n) c--;
-  CLASS_OF[n] = c;
-}
 
 export class EventArena {
   readonly stride: number;
   readonly slabs: Uint32Array[] = [];
+  /** The same memory in 64-bit words. */
+  readonly doubles: Float64Array[] = [];
   private pages = 0;
   private pageClass = new Uint8Array(SLAB_PAGES);
-  private pageUsed = new Uint8Array(SLAB_PAGES);
+  private pageUsed = new Uint16Array(SLAB_PAGES);
   /** Segments ever cut from the page; the ones behind are untouched. */
-  private pageCut = new Uint8Array(SLAB_PAGES);
+  private pageCut = new Uint16Array(SLAB_PAGES);
   /** Head of the page's list of freed segments, + 1; the list runs through their first words. */
-  private pageFree = new Uint8Array(SLAB_PAGES);
+  private pageFree = new Uint16Array(SLAB_PAGES);
   private next = new Int32Array(SLAB_PAGES);
   private previous = new Int32Array(SLAB_PAGES);
   /** By class: a page with room. */
@@ -107,14 +104,16 @@ export class EventArena {
   }
 
   private addSlab(): void {
-    this.slabs.push(new Uint32Array((1 << SLAB_BITS) * this.stride));
+    const slab = new Uint32Array((1 << SLAB_BITS) * this.stride);
+    this.slabs.push(slab);
+    this.doubles.push(new Float64Array(slab.buffer));
     const first = this.pages;
     this.pages += SLAB_PAGES;
     if (this.pages > this.next.length) {
       this.pageClass = grown(this.pageClass, new Uint8Array(this.pages * 2));
-      this.pageUsed = grown(this.pageUsed, new Uint8Array(this.pages * 2));
-      this.pageCut = grown(this.pageCut, new Uint8Array(this.pages * 2));
-      this.pageFree = grown(this.pageFree, new Uint8Array(this.pages * 2));
+      this.pageUsed = grown(this.pageUsed, new Uint16Array(this.pages * 2));
+      this.pageCut = grown(this.pageCut, new Uint16Array(this.pages * 2));
+      this.pageFree = grown(this.pageFree, new Uint16Array(this.pages * 2));
       this.next = grown(this.next, new Int32Array(this.pages * 2));
       this.previous = grown(this.previous, new Int32Array(this.pages * 2));
     }
@@ -126,11 +125,11 @@ export class EventArena {
 
   /** Allocated bytes, free segments included. */
   bytes(): number {
-    return this.slabs.length * (1 << SLAB_BITS) * this.stride * 4 + this.next.length * 12;
+    return this.slabs.length * (1 << SLAB_BITS) * this.stride * 4 + this.next.length * 15;
   }
 }
 
-function grown<T extends Uint8Array | Int32Array>(from: T, to: T): T {
+function grown<T extends Uint8Array | Uint16Array | Int32Array>(from: T, to: T): T {
   to.set(from);
   return to;
 }

@@ -2,22 +2,23 @@
  * The record of each actor of a table, RECORD words in blocks, so that growth copies nothing. A light actor's record
  * names its segment of events; a heavy one's names its Heavy object.
  */
-import { CHUNK_CLASS } from "./event_arena.ts";
 
 /** Words a record: place, shape, newest time (2), first time (2), snapshot mark, unused. */
 export const RECORD = 8;
 /** First event of the segment, or number of the Heavy. */
 export const R_PLACE = 0;
-/** Head, count, class, heavy: 8 bits each. */
+/** Of a light actor: head (10 bits), count (10 bits), 1 + class; 0 without events; or SHAPE_HEAVY. */
 export const R_SHAPE = 1;
+export const COUNT_SHIFT = 10;
+export const CLASS_SHIFT = 20;
+export const SHAPE_MASK = 1023;
 /** In 64-bit words. */
 export const R_NEWEST = 1;
 export const R_FIRST = 2;
 export const R_MARK = 6;
 
-export const SHAPE_HEAVY = 1 << 24;
-const CLASS_NONE = CHUNK_CLASS + 1;
-export const SHAPE_EMPTY = CLASS_NONE << 16;
+export const SHAPE_HEAVY = 1 << 30;
+export const SHAPE_EMPTY = 0;
 
 export const BLOCK_BITS = 12;
 export const BLOCK_MASK = (1 << BLOCK_BITS) - 1;

@@ -18,7 +18,7 @@ import {
 } from "./event_words.ts";
 import { Heavy } from "./heavy.ts";
 import { POSITION_MASK } from "./heavy_store.ts";
-import { LIGHT_EVENTS, Light } from "./light.ts";
+import { Light } from "./light.ts";
 import { type HeldEvents, Overlay, type PendingRows } from "./pending.ts";
 import {
   BLOCK_BITS,
@@ -32,6 +32,7 @@ import {
   SHAPE_HEAVY,
   Slots,
 } from "./slots.ts";
+import { LIGHT_EVENTS } from "./summaries.ts";
 import { type SnapshotHost, TableSnapshot } from "./table_snapshot.ts";
 import { T_MAX, TALLY, writeColumns, writeDelayed } from "./tally.ts";
 import { type WindowOptions, WindowPlan } from "./window_options.ts";
@@ -102,6 +103,19 @@ export class WindowStore implements SnapshotHost, HeldEvents {
     const rec = this.slots.words[slot >>> BLOCK_BITS];
     const r = (slot & BLOCK_MASK) * RECORD;
     return rec[r + R_SHAPE] === SHAPE_HEAVY ? this.heavies[rec[r + R_PLACE]] : null;
+  }
+
+  /** Reads the actor's record, so that it is near when it is needed. The result means nothing. */
+  nearRecord(slot: number): number {
+    return this.slots.words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD];
+  }
+
+  /** Reads what an append at timeUs and its query will read of an actor, so that it is near. */
+  nearEvents(slot: number, timeUs: number): number {
+    const rec = this.slots.words[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    if (rec[r + R_SHAPE] === SHAPE_HEAVY) return this.heavies[rec[r + R_PLACE]]!.near(timeUs);
+    return this.light.near(rec, r);
   }
 
   /** Events held of an actor. */

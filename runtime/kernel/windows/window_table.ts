@@ -109,10 +109,7 @@ export class WindowTable extends WindowStore {
     if (this.snapshot.active) this.snapshot.capture(slot);
     const heavy = this.heavyOf(slot);
     if (heavy !== null) heavy.setFraud(h, fraud);
-    else {
-      this.locate(slot, h);
-      this.words[this.offset + 1] ^= FRAUD;
-    }
+    else this.light.flipFraud(this.slots.words[slot >>> BLOCK_BITS], (slot & BLOCK_MASK) * RECORD, h);
     return true;
   }
 

@@ -1,0 +1,133 @@
+/**
+ * Summaries of a light actor's events, GROUP at a time: what a window takes from a group that lies wholly in it, and
+ * two signatures that say which counterparties and ids a group cannot hold. They lie behind the events in the same
+ * segment, and only full groups have one; so a query looks at few events, and everything it reads is close together.
+ */
+import { CHUNK_CLASS, CLASS_EVENTS } from "./event_arena.ts";
+import {
+  amountAt,
+  FRAUD,
+  NO_AMOUNT,
+  REVERSED,
+  SUPERSEDED,
+  timeAt,
+  WORD_COUNTERPARTY,
+  WORD_ID_LO,
+} from "./event_words.ts";
+import { RADIX, squareHi, squareLo } from "./tally.ts";
+
+export const GROUP_BITS = 4;
+export const GROUP = 1 << GROUP_BITS;
+export const GROUP_MASK = GROUP - 1;
+
+/** In 64-bit words: time of the first event, sum, squares (2 limbs), largest amount (-1 without). */
+export const S_FIRST_US = 0;
+export const S_SUM = 1;
+export const S_SQUARES_HI = 2;
+export const S_SQUARES_LO = 3;
+export const S_MAX = 4;
+/** In 32-bit words: number of events, of amounts, of events without a successor, of frauds: 8 bits each. */
+export const S_COUNTS = 10;
+export const COUNT_AMOUNTS = 8;
+export const COUNT_DISTINCT = 16;
+export const COUNT_FRAUDS = 24;
+/** 128 bits over the counterparties, then (in tables with ids) 128 bits over the low words of the ids. */
+const S_COUNTERPARTIES = 11;
+const S_IDS = 15;
+const SUMMARY_WITHOUT_IDS = 16;
+const SUMMARY_WITH_IDS = 20;
+
+/** Most events of a light actor. Segments have an eighth more room, so that moving events down is rare. */
+export const LIGHT_EVENTS = 768;
+/** Events above which a segment holds summaries. */
+const PLAIN_EVENTS = CLASS_EVENTS[CHUNK_CLASS];
+
+export class Summaries {
+  /** 32-bit words a summary. */
+  readonly size: number;
+  /** By 1 + class: events that fit; where the summaries begin in the segment, 32-bit words, -1 without. */
+  readonly capacity = new Uint16Array(CLASS_EVENTS.length + 1);
+  readonly start = new Int32Array(CLASS_EVENTS.length + 1).fill(-1);
+  private readonly stride: number;
+  private readonly ids: boolean;
+  /** Smallest 1 + class by number of events. */
+  private readonly classes = new Uint8Array(LIGHT_EVENTS + 1);
+
+  constructor(stride: number, ids: boolean) {
+    this.stride = stride;
+    this.ids = ids;
+    this.size = ids ? SUMMARY_WITH_IDS : SUMMARY_WITHOUT_IDS;
+    CLASS_EVENTS.forEach((events, c) => {
+      const groups = Math.floor((events * stride) / (GROUP * stride + this.size));
+      this.capacity[c + 1] = events <= PLAIN_EVENTS ? events : groups * GROUP;
+      if (events > PLAIN_EVENTS) this.start[c + 1] = groups * GROUP * stride;
+    });
+    for (let n = 1, c = 1; n <= LIGHT_EVENTS; n++) {
+      const wanted = n <= PLAIN_EVENTS ? n : n + Math.max(GROUP, n >>> 3);
+      while (this.capacity[c] < wanted) c++;
+      this.classes[n] = c;
+    }
+  }
+
+  /** 1 + class for an actor that is to hold n events. */
+  classOf(n: number): number {
+    return this.classes[n];
+  }
+
+  /** Sums up the full group whose events begin at word `o` into the summary at word `s`. */
+  write(words: Uint32Array, doubles: Float64Array, o: number, s: number): void {
+    const { stride } = this;
+    let count = 0;
+    let amounts = 0;
+    let distinct = 0;
+    let frauds = 0;
+    let sum = 0;
+    let hi = 0;
+    let lo = 0;
+    let max = -1;
+    words.fill(0, s + S_COUNTERPARTIES, s + this.size);
+    for (let k = 0, p = o; k < GROUP; k++, p += stride) {
+      mark(words, s + S_COUNTERPARTIES, words[p + WORD_COUNTERPARTY]);
+      if (this.ids) mark(words, s + S_IDS, words[p + WORD_ID_LO]);
+      const flags = words[p + 1] & 15;
+      if ((flags & REVERSED) !== 0) continue;
+      count++;
+      if ((flags & SUPERSEDED) === 0) distinct++;
+      if ((flags & FRAUD) !== 0) frauds++;
+      if ((flags & NO_AMOUNT) !== 0) continue;
+      const a = amountAt(words, p);
+      const high = squareHi(a);
+      amounts++;
+      sum += a;
+      hi += high;
+      lo += squareLo(a, high);
+      if (a > max) max = a;
+    }
+    const carry = Math.floor(lo / RADIX);
+    const d = s >>> 1;
+    doubles[d + S_FIRST_US] = timeAt(words, o);
+    doubles[d + S_SUM] = sum;
+    doubles[d + S_SQUARES_HI] = hi + carry;
+    doubles[d + S_SQUARES_LO] = lo - carry * RADIX;
+    doubles[d + S_MAX] = max;
+    words[s + S_COUNTS] =
+      count | (amounts << COUNT_AMOUNTS) | (distinct << COUNT_DISTINCT) | (frauds << COUNT_FRAUDS);
+  }
+
+  /** Whether the group of the summary may hold an event of the counterparty. */
+  mayHold(words: Uint32Array, s: number, counterparty: number): boolean {
+    const h = Math.imul(counterparty, 0x9e3779b1) >>> 25;
+    return (words[s + S_COUNTERPARTIES + (h >>> 5)] & (1 << (h & 31))) !== 0;
+  }
+
+  /** Whether the group of the summary may hold an event whose id has this low word. */
+  mayHoldId(words: Uint32Array, s: number, idLo: number): boolean {
+    const h = Math.imul(idLo, 0x9e3779b1) >>> 25;
+    return (words[s + S_IDS + (h >>> 5)] & (1 << (h & 31))) !== 0;
+  }
+}
+
+function mark(words: Uint32Array, at: number, key: number): void {
+  const h = Math.imul(key, 0x9e3779b1) >>> 25;
+  words[at + (h >>> 5)] |= 1 << (h & 31);
+}
