@@ -33,7 +33,8 @@ export class ReadAhead {
     let n = 0;
     for (let i = from; i < to; i++) {
       const r = order[i];
-      if (b.shard[r] !== shard || b.error[r] !== 0 || (b.kind[r] !== ROW_PAYMENT && b.kind[r] !== ROW_HISTORY)) continue;
+      if (b.shard[r] !== shard || b.error[r] !== 0 || (b.kind[r] !== ROW_PAYMENT && b.kind[r] !== ROW_HISTORY))
+        continue;
       this.#userSlots[n] = this.#users.knownSlot(b.user.hi[r], b.user.lo[r]);
       const code = this.#merchantCodes.find(b.merchant.hi[r], b.merchant.lo[r]);
       this.#merchantSlots[n] = this.#merchants.knownSlot(code);

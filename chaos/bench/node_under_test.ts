@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { NODE_FLAGS } from "../../deploy/node/node_flags.ts";
 import { Child } from "./child.ts";
 import { Metrics } from "./metrics.ts";
 
@@ -52,7 +53,7 @@ export class NodeUnderTest {
     const child = new Child(
       "the node",
       [
-        "--max-semi-space-size=64",
+        ...NODE_FLAGS,
         join(o.root, "deploy/bin/start.ts"),
         "--no-demo",
         ...["--data-dir", o.data_dir],

@@ -8,6 +8,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTenantKey } from "../../../gateway/identity/identity.ts";
+import { NODE_FLAGS } from "../../node/node_flags.ts";
 import { until } from "./until.ts";
 
 const START = new URL("../../bin/start.ts", import.meta.url).pathname;
@@ -84,7 +85,7 @@ export class NodeProcess {
     const o = { ...this.#options, ...over };
     const ports = ["--grpc-port", "0", "--rest-port", "0", "--nats-port", "0"];
     const rest = ["--shards", String(o.shards ?? 1), "--snapshot-interval-s", String(o.snapshot_interval_s ?? 0)];
-    const args = ["--max-semi-space-size=64", START, "--no-demo", "--data-dir", this.data_dir, ...ports, ...rest];
+    const args = [...NODE_FLAGS, START, "--no-demo", "--data-dir", this.data_dir, ...ports, ...rest];
     await rm(this.#readyFile, { force: true });
     const child = spawn(process.execPath, [...args, ...(o.args ?? [])], { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;

@@ -17,7 +17,6 @@ const PAGE_EVENTS = 1 << PAGE_BITS;
 const SLAB_PAGES = 1 << (SLAB_BITS - PAGE_BITS);
 const NONE = -1;
 
-
 export class EventArena {
   readonly stride: number;
   readonly slabs: Uint32Array[] = [];

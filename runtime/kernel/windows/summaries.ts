@@ -31,7 +31,7 @@ export const S_COUNTS = 10;
 export const COUNT_AMOUNTS = 8;
 export const COUNT_DISTINCT = 16;
 export const COUNT_FRAUDS = 24;
-/** 128 bits over the counterparties, then (in tables with ids) 128 bits over the low words of the ids. */
+/** 128 bits over the counterparties, two a key; then (in tables with ids) as many over the low words of the ids. */
 const S_COUNTERPARTIES = 11;
 const S_IDS = 15;
 const SUMMARY_WITHOUT_IDS = 16;
@@ -110,24 +110,30 @@ export class Summaries {
     doubles[d + S_SQUARES_HI] = hi + carry;
     doubles[d + S_SQUARES_LO] = lo - carry * RADIX;
     doubles[d + S_MAX] = max;
-    words[s + S_COUNTS] =
-      count | (amounts << COUNT_AMOUNTS) | (distinct << COUNT_DISTINCT) | (frauds << COUNT_FRAUDS);
+    words[s + S_COUNTS] = count | (amounts << COUNT_AMOUNTS) | (distinct << COUNT_DISTINCT) | (frauds << COUNT_FRAUDS);
   }
 
   /** Whether the group of the summary may hold an event of the counterparty. */
   mayHold(words: Uint32Array, s: number, counterparty: number): boolean {
-    const h = Math.imul(counterparty, 0x9e3779b1) >>> 25;
-    return (words[s + S_COUNTERPARTIES + (h >>> 5)] & (1 << (h & 31))) !== 0;
+    return marked(words, s + S_COUNTERPARTIES, counterparty);
   }
 
   /** Whether the group of the summary may hold an event whose id has this low word. */
   mayHoldId(words: Uint32Array, s: number, idLo: number): boolean {
-    const h = Math.imul(idLo, 0x9e3779b1) >>> 25;
-    return (words[s + S_IDS + (h >>> 5)] & (1 << (h & 31))) !== 0;
+    return marked(words, s + S_IDS, idLo);
   }
 }
 
+/** With 16 keys of two bits each in 128, one group in twenty says yes to a key that it does not hold. */
 function mark(words: Uint32Array, at: number, key: number): void {
-  const h = Math.imul(key, 0x9e3779b1) >>> 25;
-  words[at + (h >>> 5)] |= 1 << (h & 31);
+  const h = Math.imul(key, 0x9e3779b1);
+  words[at + (h >>> 30)] |= 1 << ((h >>> 25) & 31);
+  words[at + ((h >>> 23) & 3)] |= 1 << ((h >>> 18) & 31);
+}
+
+function marked(words: Uint32Array, at: number, key: number): boolean {
+  const h = Math.imul(key, 0x9e3779b1);
+  const first = words[at + (h >>> 30)] >>> ((h >>> 25) & 31);
+  const second = words[at + ((h >>> 23) & 3)] >>> ((h >>> 18) & 31);
+  return (first & second & 1) !== 0;
 }
