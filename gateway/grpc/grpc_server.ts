@@ -14,6 +14,7 @@ import type { GatewayMetrics } from "../metrics/gateway_metrics.ts";
 import type { TlsMaterial } from "../tls.ts";
 import { PaymentStreams, type StreamCall } from "./payment_stream.ts";
 import { RAW_SERVICE } from "./raw_service.ts";
+import { widenReadWindows } from "./read_windows.ts";
 import { addReflection } from "./reflection.ts";
 import { unaryHandler } from "./unary.ts";
 
@@ -46,12 +47,11 @@ const SETTINGS: ServerOptions = {
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
   "grpc.keepalive_permit_without_calls": 1,
-  // A window of one HTTP/2 default (64 KiB) would cost a round trip for every few batches.
-  "grpc-node.flow_control_window": 1 << 20,
 };
 
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const server = new Server(SETTINGS);
+  const narrow = widenReadWindows();
   const { desk, identity, metrics } = options;
   const streams = new PaymentStreams(desk, identity, metrics.endpoint("GRPC", "AnalyzeStream"));
   const unary = (name: string, kind: CallKind) => unaryHandler(desk, identity, kind, metrics.endpoint("GRPC", name));
@@ -66,7 +66,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const health = new HealthImplementation({ "": "NOT_SERVING", [FraudDetection.typeName]: "NOT_SERVING" });
   health.addToServer(server);
   addReflection(server, [FraudDetection, Health]);
-  const port = await bind(server, `${options.host}:${options.port}`, credentialsOf(options.tls));
+  const port = await bind(server, `${options.host}:${options.port}`, credentialsOf(options.tls)).catch((error) => {
+    narrow();
+    throw error;
+  });
   const serving = (yes: boolean) => {
     for (const name of ["", FraudDetection.typeName]) health.setStatus(name, yes ? "SERVING" : "NOT_SERVING");
   };
@@ -77,7 +80,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
       serving(false);
       streams.drain();
     },
-    close: (wait_ms) => close(server, wait_ms),
+    close: (wait_ms) => close(server, wait_ms).finally(narrow),
   };
 }
 

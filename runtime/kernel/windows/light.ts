@@ -35,6 +35,8 @@ import {
 } from "./tally.ts";
 
 const WORD = 4294967296;
+/** The counts of a summary that say: no event is reversed, none is a fraud (when equal to GROUP). */
+const ALL_COUNT_NONE_FRAUD = 255 | (255 << COUNT_FRAUDS);
 
 export class Light extends LightStore {
   /** Counterparties of the events after a late query. */
@@ -157,11 +159,17 @@ export class Light extends LightStore {
     for (let p = head + n - 1; p >= head; p--) {
       if (s >= 0 && (p & GROUP_MASK) === GROUP_MASK && p - GROUP_MASK >= head) {
         const q = s + (p >>> GROUP_BITS) * size;
-        if (doubles[(q >>> 1) + S_FIRST_US] > timeUs - lengths[windows + 1 + w]) {
+        const bound = timeUs - lengths[windows + 1 + w];
+        if (doubles[(q >>> 1) + S_FIRST_US] > bound) {
           delayed[w * 2] += words[q + S_COUNTS] & 255;
           delayed[w * 2 + 1] += words[q + S_COUNTS] >>> COUNT_FRAUDS;
           p -= GROUP_MASK;
           continue;
+        }
+        if ((words[q + S_COUNTS] & ALL_COUNT_NONE_FRAUD) === GROUP) {
+          const later = this.later(words, base, p, bound);
+          delayed[w * 2] += later;
+          p -= later;
         }
       }
       const o = base + p * stride;
@@ -177,6 +185,18 @@ export class Light extends LightStore {
       delayed[w * 2] += delayed[w * 2 - 2];
       delayed[w * 2 + 1] += delayed[w * 2 - 1];
     }
+  }
+
+  /** Of the group that ends at place p, whose first event is not later than timeUs: how many events are later. */
+  private later(words: Uint32Array, base: number, p: number, timeUs: number): number {
+    let low = 0;
+    let high = GROUP_MASK;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (timeAt(words, base + (p - middle) * this.plan.stride) > timeUs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }
 
