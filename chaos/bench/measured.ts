@@ -63,6 +63,9 @@ export async function measurePhase(node: NodeUnderTest, load: LoadProcess, o: Ph
   };
 }
 
+/** What an event may take; the rest is the user's. */
+const EVENT_BYTES = 32;
+
 /** What the node's state takes. */
 export interface StateSizes {
   readonly users: number;
@@ -71,7 +74,9 @@ export interface StateSizes {
   readonly user_events: number;
   readonly entity_events: number;
   readonly bytes: Readonly<Record<string, number>>;
+  /** All bytes of the users' state, less EVENT_BYTES for each event held: indexes, summaries and free room with it. */
   readonly bytes_per_user: number;
+  /** Bytes of the event memory for each event held: users and entities, free room with it. */
   readonly bytes_per_event: number;
   readonly bytes_per_entity: number;
 }
@@ -89,7 +94,7 @@ export async function stateSizes(node: NodeUnderTest): Promise<StateSizes> {
     user_events: held("user"),
     entity_events: held("entity"),
     bytes,
-    bytes_per_user: tenth(of("user_actors") / known("user")),
+    bytes_per_user: tenth((of("user_actors", "user_events") - EVENT_BYTES * held("user")) / known("user")),
     bytes_per_event: tenth(of("user_events", "entity_events") / (held("user") + held("entity"))),
     bytes_per_entity: tenth(of("entity_actors") / known("entity")),
   };

@@ -5,7 +5,10 @@
  */
 
 /** Events a segment of each class has room for; those above CHUNK_CLASS also hold summaries (see summaries.ts). */
-export const CLASS_EVENTS = [4, 6, 8, 12, 16, 21, 28, 36, 51, 64, 102, 128, 170, 204, 256, 341, 512, 1024] as const;
+export const CLASS_EVENTS = [
+  4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 48, 56, 64, 102, 128, 170, 204, 256, 341, 512,
+  1024,
+] as const;
 /** The chunk of a heavy actor and its class. */
 export const CHUNK_EVENTS = 64;
 export const CHUNK_CLASS = CLASS_EVENTS.indexOf(CHUNK_EVENTS);
