@@ -19,6 +19,7 @@ function acceptAll(seen: number[]): ShardActors {
       seen.push(r);
       return ACCEPTED;
     },
+    readAhead: () => {},
     foldMerchant: () => false,
     readDevice: () => false,
   };

@@ -14,12 +14,35 @@ const text = (a: number, b: number, c: number, d: number) =>
 /** A 128-bit key of (user, id) as a string of eight 16-bit units. */
 export const coldKey = text;
 
+/** Bits of a generation of marks: ten for each id that it may hold. */
+const MARK_BITS = 21;
+
 export class ColdIds {
   readonly #frames = new BoundedMap(COLD_IDS_MAX);
+  /**
+   * One bit by hash for each of the last COLD_IDS_MAX ids, and for as many before them: every payment asks, almost none
+   * is here, and this answer needs no text. What left the map is forgotten with its generation.
+   */
+  #marks = new Uint32Array(1 << (MARK_BITS - 5));
+  #marksBefore = new Uint32Array(1 << (MARK_BITS - 5));
+  #marked = 0;
 
   /** Frame of an id, 0 when unknown. */
   frame(userHi: number, userLo: number, idHi: number, idLo: number): number {
-    return this.#frames.size === 0 ? 0 : (this.#frames.get(text(userHi, userLo, idHi, idLo)) ?? 0);
+    const bit = bitOf(userLo, idLo);
+    const word = this.#marks[bit >>> 5] | this.#marksBefore[bit >>> 5];
+    return ((word >>> (bit & 31)) & 1) === 0 ? 0 : (this.#frames.get(text(userHi, userLo, idHi, idLo)) ?? 0);
+  }
+
+  #mark(userLo: number, idLo: number): void {
+    if (this.#marked++ === COLD_IDS_MAX) {
+      const free = this.#marksBefore.fill(0);
+      this.#marksBefore = this.#marks;
+      this.#marks = free;
+      this.#marked = 1;
+    }
+    const bit = bitOf(userLo, idLo);
+    this.#marks[bit >>> 5] |= 1 << (bit & 31);
   }
 
   /** Frame of an id whoever its user is, 0 when unknown. */
@@ -30,6 +53,7 @@ export class ColdIds {
   }
 
   add(userHi: number, userLo: number, idHi: number, idLo: number, frame: number): void {
+    this.#mark(userLo, idLo);
     this.#frames.set(text(userHi, userLo, idHi, idLo), frame);
   }
 
@@ -39,6 +63,7 @@ export class ColdIds {
   }
 
   load(key: string, frame: number): void {
+    this.#mark(key.charCodeAt(2) * 65536 + key.charCodeAt(3), key.charCodeAt(6) * 65536 + key.charCodeAt(7));
     this.#frames.set(key, frame);
   }
 
@@ -55,4 +80,8 @@ export function readKey(r: ByteReader): string {
   let s = "";
   for (let i = 0; i < 8; i++) s += String.fromCharCode(r.u16());
   return s;
+}
+
+function bitOf(userLo: number, idLo: number): number {
+  return Math.imul(userLo ^ Math.imul(idLo, 0x85ebca6b), 0x9e3779b1) >>> (32 - MARK_BITS);
 }

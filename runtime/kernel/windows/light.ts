@@ -1,6 +1,6 @@
 /**
- * Queries of light actors: one scan from the newest event backwards, which steps over groups by their summaries. A group
- * that a window's start parts is visited event by event up to there; a longer window takes its summary.
+ * Queries of light actors: one scan from the newest event backwards, which steps over groups by their summaries. A
+ * group that a window's start parts is visited event by event up to there; a longer window takes its summary.
  */
 import { CounterpartySet } from "./counterparty_set.ts";
 import { FRAUD, NO_AMOUNT, REVERSED, SUPERSEDED, timeAt, WORD_COUNTERPARTY } from "./event_words.ts";
