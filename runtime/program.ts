@@ -17,10 +17,13 @@ export const FULL = 2;
 /** Refused: block.error says why; it is not journaled. */
 export const REFUSED = 3;
 
+/** Rows read ahead at a time: what they touch must stay in the second-level cache until they are accepted. */
+export const READ_AHEAD_ROWS = 64;
+
 export interface ShardActors {
   /**
-   * Reads what accepting the rows order[from .. to) of this shard will read, so that it is in the caches by then. A
-   * hint: it changes nothing.
+   * Reads what accepting the rows order[from .. to), at most READ_AHEAD_ROWS, of this shard will read, so that it is in
+   * the caches by then. A hint: it changes nothing.
    */
   readAhead(block: RowBlock, order: Uint16Array, from: number, to: number, shard: number): void;
   /** Folds a row into its user actor and writes the user's feature columns of matrix row r. */

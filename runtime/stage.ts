@@ -23,15 +23,12 @@ import {
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { roomFor, rowBytesMax, TENANT_BYTES, TENANTS_MAX } from "./frame_room.ts";
 import { orderByTime } from "./kernel/time_order.ts";
-import { ACCEPTED, type Decider, FULL, REFUSED, REPEATED } from "./program.ts";
+import { ACCEPTED, type Decider, FULL, READ_AHEAD_ROWS, REFUSED, REPEATED } from "./program.ts";
 import type { Shard } from "./shard.ts";
 import type { Tick } from "./tick.ts";
 
 /** Rows of other shards folded in one frame. */
 export const INBOX_ROWS_MAX = 2048;
-
-/** Rows read ahead at a time: what they touch must stay in the second-level cache until they are accepted. */
-const READ_AHEAD_ROWS = 64;
 
 const order = new Uint16Array(BLOCK_ROWS);
 

@@ -1,16 +1,14 @@
 /**
  * Reading ahead. The state of many actors does not fit the caches, and an actor that was quiet for a while costs
  * several waits for memory, one after the other. Here the rows of a batch are looked up step by step, all rows a step,
- * only to read: the processor waits for many of them at once. What is read is near when the rows are then accepted one by one.
- * Nothing is changed and nothing is kept, so it can be left out anywhere.
+ * only to read: the processor waits for many of them at once. What is read is near when the rows are then accepted one
+ * by one. Nothing is changed and nothing is kept, so it can be left out anywhere.
  */
 import { ROW_HISTORY, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
 import type { Interner } from "../../runtime/kernel/interner.ts";
+import { READ_AHEAD_ROWS } from "../../runtime/program.ts";
 import type { MerchantActors } from "../entity/merchant_actors.ts";
 import type { UserActors } from "../user/user_actors.ts";
-
-/** Rows of a step. */
-export const READ_AHEAD_ROWS = 64;
 
 export class ReadAhead {
   readonly #users: UserActors;

@@ -13,7 +13,7 @@ import { DeviceActors } from "../entity/device_actors.ts";
 import { MerchantActors } from "../entity/merchant_actors.ts";
 import { readKey, writeKey } from "../user/cold_ids.ts";
 import { UserActors } from "../user/user_actors.ts";
-import { READ_AHEAD_ROWS, ReadAhead } from "./read_ahead.ts";
+import { ReadAhead } from "./read_ahead.ts";
 
 /** Version of the snapshot's layout; a snapshot of another one is not loaded (the journal is replayed instead). */
 export const SNAPSHOT_LAYOUT = 2;
@@ -52,9 +52,7 @@ export class FraudActors implements ShardActors {
   }
 
   readAhead(b: RowBlock, order: Uint16Array, from: number, to: number, shard: number): void {
-    for (let i = from; i < to; i += READ_AHEAD_ROWS) {
-      this.#ahead.read(b, order, i, Math.min(to, i + READ_AHEAD_ROWS), shard);
-    }
+    this.#ahead.read(b, order, from, to, shard);
   }
 
   get repeatFrame(): number {

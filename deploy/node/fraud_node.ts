@@ -212,7 +212,7 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
     timers: systemTimers,
     observer: p.observer,
     tenantIndex: tenantIndex(p.identity.tenants),
-    mailbox_blocks_max: o.mailbox_blocks_max ?? 8,
+    mailbox_blocks_max: o.mailbox_blocks_max ?? 6,
     // Appends stay under half of what the disk can make durable, over all shards.
     tick_age_us_min: Math.min(20_000, (2e6 * o.shards) / p.fsync_per_s),
     snapshot_interval_ms: o.snapshot_interval_ms,
