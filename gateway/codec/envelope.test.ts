@@ -81,6 +81,16 @@ test("a single request: its last payment, or REQUIRED", () => {
   assert.deepEqual(refused(), [ErrorCode.REQUIRED, "payment"]);
 });
 
+test("of a text that comes twice the last counts, and the first must be UTF-8 too", () => {
+  const whole = paymentBytes(payment(1));
+  const decode = (first: string) => {
+    const bytes = Buffer.concat([Buffer.from(first, "hex"), whole]);
+    return decodePayment(bytes, 0, bytes.length, block, 1, TENANT, SHARDS, NOW_US) ? 0 : block.error[1];
+  };
+  assert.equal(decode("0a0141"), 0);
+  assert.equal(decode("0a0180"), ErrorCode.MALFORMED);
+});
+
 /** Bytes that were a message once: cut, flipped, spliced, or never were one. */
 const damaged = (whole: Buffer) =>
   fc

@@ -1,8 +1,9 @@
 /**
  * Finds the known fields of one message without decoding them: the position and length of each text, the value of each
- * varint. A field that comes twice counts with its last value, as protobuf says; checks come after the walk, so an
- * overwritten value is never an error. The result stands in module-level registers until the next walk.
+ * varint. A field that comes twice counts with its last value, as protobuf says; checks come after the walk, so of an
+ * overwritten value only its encoding is checked. The result stands in module-level registers until the next walk.
  */
+import { isUtf8 } from "node:buffer";
 import {
   BROKEN,
   doubleAt,
@@ -80,6 +81,7 @@ export function walkFields(bytes: Uint8Array, start: number, end: number, shape:
         length = varint[0] | 0;
       } else if (length > end - at) return BROKEN;
       if (kind === HOLDS_TEXT) {
+        if (((seen >>> field) & 1) !== 0 && !isEarlierText(bytes, field)) return BROKEN;
         starts[field] = at;
         lengths[field] = length;
         seen = length > 0 ? seen | (1 << field) : seen & ~(1 << field);
@@ -91,6 +93,11 @@ export function walkFields(bytes: Uint8Array, start: number, end: number, shape:
     }
   }
   return seen;
+}
+
+/** The last of several values counts, but a message with a text that is no UTF-8 is broken wherever it stands. */
+function isEarlierText(bytes: Uint8Array, field: number): boolean {
+  return isUtf8(bytes.subarray(starts[field], starts[field] + lengths[field]));
 }
 
 function keepInner(bytes: Uint8Array, start: number, end: number, kind: number): boolean {
