@@ -5,6 +5,7 @@
  */
 import { EventArena } from "./event_arena.ts";
 import { frameWord, STRIDE_WITH_IDS, STRIDE_WITHOUT_IDS, TIME_MAX } from "./event_words.ts";
+import { LIGHT_EVENTS } from "./summaries.ts";
 import { TALLY } from "./tally.ts";
 
 /**
@@ -24,6 +25,8 @@ export interface WindowOptions {
   readonly late_tolerance_us: number;
   /** How many newer events a late one may find; default LATE_EVENTS_MAX. */
   readonly late_events_max?: number;
+  /** Events up to which an actor is light; default and most LIGHT_EVENTS. Which it is, is never seen. */
+  readonly light_events_max?: number;
   /** Whether events are found by id. */
   readonly ids: boolean;
   /** Events the table holds. */
@@ -45,6 +48,7 @@ export class WindowPlan {
   readonly retentionUs: number;
   readonly lateUs: number;
   readonly lateEventsMax: number;
+  readonly lightEventsMax: number;
   readonly eventsMax: number;
   /** Scratch of the query under way: TALLY numbers a window. */
   readonly tally: Float64Array;
@@ -58,6 +62,8 @@ export class WindowPlan {
     checkRange("late_tolerance_us", o.late_tolerance_us, 0, TIME_MAX);
     this.lateEventsMax = o.late_events_max ?? LATE_EVENTS_MAX;
     checkRange("late_events_max", this.lateEventsMax, 0, 1 << 20);
+    this.lightEventsMax = o.light_events_max ?? LIGHT_EVENTS;
+    checkRange("light_events_max", this.lightEventsMax, 2, LIGHT_EVENTS);
     checkRange("events_max", o.events_max, 1, 2 ** 31);
     const delayed = o.delayed;
     if (delayed) checkRange("delayed.delay_us", delayed.delay_us, 1, TIME_MAX);

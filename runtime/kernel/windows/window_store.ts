@@ -32,7 +32,6 @@ import {
   SHAPE_HEAVY,
   Slots,
 } from "./slots.ts";
-import { LIGHT_EVENTS } from "./summaries.ts";
 import { type SnapshotHost, TableSnapshot } from "./table_snapshot.ts";
 import { T_MAX, TALLY, writeColumns, writeDelayed } from "./tally.ts";
 import { type WindowOptions, WindowPlan } from "./window_options.ts";
@@ -45,8 +44,6 @@ export const LATE = 1;
 export const FULL = 2;
 
 const DROPS_PER_APPEND = 64;
-/** A heavy actor with at most this many events becomes light again. */
-const LIGHT_AGAIN_EVENTS = LIGHT_EVENTS / 2;
 const NEVER = Number.NEGATIVE_INFINITY;
 
 export class WindowStore implements SnapshotHost, HeldEvents {
@@ -170,7 +167,8 @@ export class WindowStore implements SnapshotHost, HeldEvents {
     const heavy = this.heavies[rec[r + R_PLACE]]!;
     const n = heavy.drop(cutoffUs, DROPS_PER_APPEND);
     this.events -= n;
-    if (heavy.count <= LIGHT_AGAIN_EVENTS) this.lighten(rec, r, heavy);
+    // Half of the limit, so that no actor goes to and fro.
+    if (heavy.count <= this.plan.lightEventsMax / 2) this.lighten(rec, r, heavy);
     return n;
   }
 
@@ -188,7 +186,7 @@ export class WindowStore implements SnapshotHost, HeldEvents {
   ): number {
     this.events++;
     if (rec[r + R_SHAPE] !== SHAPE_HEAVY) {
-      if (this.light.count(rec, r) < LIGHT_EVENTS) {
+      if (this.light.count(rec, r) < this.plan.lightEventsMax) {
         this.light.append(rec, r, timeUs, amount, cp, idHi, idLo, frame, flags);
         return this.light.metUs;
       }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { OracleActor, type OracleColumns, type OracleEvent } from "../../../chaos/oracle/window_oracle.ts";
 import { ByteReader, BytesDamaged, ByteWriter } from "../bytes.ts";
+import { LIGHT_EVENTS } from "./summaries.ts";
 import { FULL, INSERTED, LATE, type WindowOptions, WindowTable } from "./window_table.ts";
 
 const ACTORS = 3;
@@ -43,10 +44,13 @@ class Pair {
   serial = 0;
   inserted = 0;
   late = 0;
+  /** Appends to heavy actors, and to light ones with summaries. */
+  heavy = 0;
+  summed = 0;
 
-  constructor(ids: boolean) {
+  constructor(ids: boolean, light_events_max: number) {
     this.ids = ids;
-    this.table = new WindowTable({ ...OPTIONS, ids });
+    this.table = new WindowTable({ ...OPTIONS, ids, light_events_max });
   }
 
   change<T>(f: (t: WindowTable) => T): T {
@@ -67,6 +71,8 @@ class Pair {
     }
     this.inserted++;
     const slot = this.table.find(1, actor);
+    if (this.table.heavyOf(slot) !== null) this.heavy++;
+    else if (this.table.count(slot) > 64) this.summed++;
     assert.equal(this.table.wasNew, this.oracle[actor].wasNew(e), "wasNew");
     assert.equal(this.table.newestUs(slot), this.oracle[actor].newestUs);
     assert.equal(this.table.firstSeenUs(slot), this.oracle[actor].firstUs);
@@ -176,27 +182,35 @@ function run(p: Pair, [what, a, b, c, d]: Command, pace: number, kinds: number):
 
 const number = fc.integer({ min: 0, max: 1 << 30 });
 const command: fc.Arbitrary<Command> = fc.tuple(fc.integer({ min: 0, max: 99 }), number, number, number, number);
+/** Events up to which an actor is light: none of a run's actors is heavy, some are, most are. */
+const lightMax = fc.constantFrom(LIGHT_EVENTS, 64, 20);
 const commands = (max: number) => fc.array(command, { minLength: 1, maxLength: max, size: "max" });
 
 test("every answer equals the oracle: ties, late, no amount, reversals, frauds, gaps, pending; light, heavy", () => {
   let inserted = 0;
   let late = 0;
+  let heavy = 0;
+  let summed = 0;
   fc.assert(
     fc.property(
       commands(700),
       fc.integer({ min: 1, max: 20 }),
       fc.integer({ min: 1, max: 60 }),
       fc.boolean(),
-      (list, pace, kinds, ids) => {
-        const p = new Pair(ids);
+      lightMax,
+      (list, pace, kinds, ids, light) => {
+        const p = new Pair(ids, light);
         for (const c of list) run(p, c, pace, kinds);
         inserted += p.inserted;
         late += p.late;
+        heavy += p.heavy;
+        summed += p.summed;
       },
     ),
     { numRuns: 120, ...LIMIT },
   );
   assert.ok(inserted > 5000 && late > 50, `${inserted} inserted, ${late} late`);
+  assert.ok(heavy > 2000 && summed > 200, `${heavy} appends to heavy actors, ${summed} to light ones with summaries`);
 });
 
 test("a dense actor with thousands of events: whole chunks move in and out, both ways", () => {
@@ -258,8 +272,10 @@ test("a snapshot cut at any moment shows that moment, and the loaded table goes 
       commands(250),
       fc.integer({ min: 1, max: 12 }),
       fc.integer({ min: 1, max: 40 }),
-      (before, after, pace, kinds) => {
-        const p = new Pair(true);
+      lightMax,
+      lightMax,
+      (before, after, pace, kinds, light, lightLoaded) => {
+        const p = new Pair(true, light);
         for (const c of before) run(p, c, pace, kinds);
         const atCut = text(p.table);
         const extras = new Map<string, number>();
@@ -280,7 +296,7 @@ test("a snapshot cut at any moment shows that moment, and the loaded table goes 
           run(p, c, pace, kinds);
         }
         while (!whole) whole = p.table.snapshotStep(w, 700);
-        const loaded = new WindowTable(OPTIONS);
+        const loaded = new WindowTable({ ...OPTIONS, light_events_max: lightLoaded });
         const got = new Map<string, number>();
         loaded.load(new ByteReader(w.view()), (slot, r) => got.set(name(loaded, slot), r.u32()));
         assert.equal(text(loaded), atCut);
@@ -305,7 +321,7 @@ test("a snapshot cut at any moment shows that moment, and the loaded table goes 
 });
 
 test("a damaged, cut or foreign snapshot is refused", () => {
-  const p = new Pair(true);
+  const p = new Pair(true, 64);
   for (let i = 0; i < 200; i++) p.append(i % ACTORS, START + i, i, i % 9);
   p.table.beginSnapshot();
   const w = new ByteWriter();
