@@ -20,19 +20,7 @@ import { B_FRAUDS, HeavyBoundaries } from "./heavy_boundaries.ts";
 import { POSITION_MASK } from "./heavy_store.ts";
 import { MaxDeque } from "./max_deque.ts";
 import { PositionMap } from "./position_map.ts";
-import {
-  RADIX,
-  squareHi,
-  squareLo,
-  T_AMOUNTS,
-  T_COUNT,
-  T_DISTINCT,
-  T_MAX,
-  T_SQUARES_HI,
-  T_SQUARES_LO,
-  T_SUM,
-  TALLY,
-} from "./tally.ts";
+import { addEvent, RADIX, T_COUNT, T_DISTINCT, T_MAX, T_SQUARES_HI, T_SQUARES_LO, TALLY } from "./tally.ts";
 import type { WindowPlan } from "./window_options.ts";
 
 export class Heavy extends HeavyBoundaries {
@@ -380,22 +368,9 @@ export class Heavy extends HeavyBoundaries {
     for (let p = stop; p !== this.end; p = (p + 1) & POSITION_MASK) {
       const words = this.wordsOf(p);
       const o = this.offsetOf(p);
-      const flags = words[o + 1] & 15;
+      const flags = words[o + 1];
       if ((flags & REVERSED) !== 0) continue;
-      out[T_COUNT]++;
-      if ((flags & SUPERSEDED) === 0) out[T_DISTINCT]++;
-      if ((flags & NO_AMOUNT) === 0) {
-        const a = amountAt(words, o);
-        const hi = squareHi(a);
-        out[T_AMOUNTS]++;
-        out[T_SUM] += a;
-        out[T_SQUARES_HI] += hi;
-        out[T_SQUARES_LO] += squareLo(a, hi);
-        if (out[T_SQUARES_LO] >= RADIX) {
-          out[T_SQUARES_LO] -= RADIX;
-          out[T_SQUARES_HI]++;
-        }
-      }
+      addEvent(out, 0, words, o, (flags & SUPERSEDED) === 0 ? 1 : 0);
       const r = this.previousOf(p) < 0 ? stopRank : this.rank(this.previousOf(p));
       if (r >= stopRank) continue;
       let w = 0;

@@ -4,30 +4,8 @@
  * made when they are needed, and may be pinned by a snapshot: then they are copied before they change.
  */
 import { CHUNK_CLASS, CHUNK_EVENTS, SLAB_BITS, SLAB_MASK } from "./event_arena.ts";
-import {
-  amountAt,
-  FRAUD,
-  NO_AMOUNT,
-  putEvent,
-  REVERSED,
-  SUPERSEDED,
-  timeAt,
-  WORD_ID_HI,
-  WORD_ID_LO,
-} from "./event_words.ts";
-import {
-  RADIX,
-  squareHi,
-  squareLo,
-  T_AMOUNTS,
-  T_COUNT,
-  T_DISTINCT,
-  T_MAX,
-  T_SQUARES_HI,
-  T_SQUARES_LO,
-  T_SUM,
-  TALLY,
-} from "./tally.ts";
+import { FRAUD, putEvent, REVERSED, SUPERSEDED, timeAt, WORD_ID_HI, WORD_ID_LO } from "./event_words.ts";
+import { addEvent, T_DISTINCT, T_MAX, TALLY } from "./tally.ts";
 import type { WindowPlan } from "./window_options.ts";
 
 export const POSITION_MASK = 0x7fffffff;
@@ -298,23 +276,11 @@ export class HeavyStore {
     const words = this.plan.arena.slabs[this.chunks[i] >>> SLAB_BITS];
     let o = (this.chunks[i] & SLAB_MASK) * this.plan.stride;
     for (let k = 0; k < CHUNK_EVENTS; k++, o += this.plan.stride) {
-      const flags = words[o + 1] & 15;
+      const flags = words[o + 1];
       if ((flags & REVERSED) !== 0) continue;
-      s[at + T_COUNT]++;
-      if ((flags & SUPERSEDED) === 0) s[at + T_DISTINCT]++;
       if ((flags & FRAUD) !== 0) s[at + T_FRAUDS]++;
-      if ((flags & NO_AMOUNT) !== 0) continue;
-      const a = amountAt(words, o);
-      const hi = squareHi(a);
-      s[at + T_AMOUNTS]++;
-      s[at + T_SUM] += a;
-      s[at + T_SQUARES_HI] += hi;
-      s[at + T_SQUARES_LO] += squareLo(a, hi);
-      if (a > s[at + T_MAX]) s[at + T_MAX] = a;
+      addEvent(s, at, words, o, (flags & SUPERSEDED) === 0 ? 1 : 0);
     }
-    const carry = Math.floor(s[at + T_SQUARES_LO] / RADIX);
-    s[at + T_SQUARES_HI] += carry;
-    s[at + T_SQUARES_LO] -= carry * RADIX;
     this.lastUs[i] = timeAt(words, o - this.plan.stride);
     this.summarised[i] = 1;
   }

@@ -3,7 +3,7 @@
  * group that a window's start parts is visited event by event up to there; a longer window takes its summary.
  */
 import { CounterpartySet } from "./counterparty_set.ts";
-import { FRAUD, NO_AMOUNT, REVERSED, SUPERSEDED, timeAt, WORD_COUNTERPARTY } from "./event_words.ts";
+import { FRAUD, REVERSED, SUPERSEDED, timeAt, WORD_COUNTERPARTY } from "./event_words.ts";
 import { LightStore } from "./light_store.ts";
 import { R_SHAPE, SHAPE_MASK } from "./slots.ts";
 import {
@@ -21,9 +21,8 @@ import {
   S_SUM,
 } from "./summaries.ts";
 import {
-  SMALL_AMOUNT,
-  squareHi,
-  squareLo,
+  addEvent,
+  RADIX,
   T_AMOUNTS,
   T_COUNT,
   T_DISTINCT,
@@ -33,10 +32,6 @@ import {
   T_SUM,
   TALLY,
 } from "./tally.ts";
-
-const WORD = 4294967296;
-/** The counts of a summary that say: no event is reversed, none is a fraud (when equal to GROUP). */
-const ALL_COUNT_NONE_FRAUD = 255 | (255 << COUNT_FRAUDS);
 
 export class Light extends LightStore {
   /** Counterparties of the events after a late query. */
@@ -94,41 +89,15 @@ export class Light extends LightStore {
   /** Sums up the events from place `p` down to `stop` that are later than bound; the first place not summed up. */
   private visit(words: Uint32Array, base: number, p: number, stop: number, bound: number, late: boolean): number {
     const { stride } = this.plan;
-    let count = 0;
-    let amounts = 0;
-    let distinct = 0;
-    let sum = 0;
-    let hi = 0;
-    let lo = 0;
-    let max = -1;
     let at = p;
     for (let o = base + p * stride; at >= stop; at--, o -= stride) {
-      const mixed = words[o + 1];
-      if ((mixed >>> 12) * WORD + words[o] <= bound) break;
-      if ((mixed & REVERSED) !== 0) continue;
-      count++;
+      const flags = words[o + 1];
+      if (timeAt(words, o) <= bound) break;
+      if ((flags & REVERSED) !== 0) continue;
       // Superseded only by events after the query: the newest up to it counts, and it is met first.
-      if ((mixed & SUPERSEDED) === 0 || (late && this.newer.take(words[o + WORD_COUNTERPARTY]))) distinct++;
-      if ((mixed & NO_AMOUNT) !== 0) continue;
-      const a = ((mixed >>> 4) & 255) * WORD + words[o + 2];
-      amounts++;
-      sum += a;
-      if (a > max) max = a;
-      if (a < SMALL_AMOUNT) lo += a * a;
-      else {
-        const high = squareHi(a);
-        hi += high;
-        lo += squareLo(a, high);
-      }
+      const last = (flags & SUPERSEDED) === 0 || (late && this.newer.take(words[o + WORD_COUNTERPARTY]));
+      addEvent(this.sums, 0, words, o, last ? 1 : 0);
     }
-    const { sums } = this;
-    sums[T_COUNT] += count;
-    sums[T_AMOUNTS] += amounts;
-    sums[T_DISTINCT] += distinct;
-    sums[T_SUM] += sum;
-    sums[T_SQUARES_HI] += hi;
-    sums[T_SQUARES_LO] += lo;
-    if (max > sums[T_MAX]) sums[T_MAX] = max;
     return at;
   }
 
@@ -159,17 +128,11 @@ export class Light extends LightStore {
     for (let p = head + n - 1; p >= head; p--) {
       if (s >= 0 && (p & GROUP_MASK) === GROUP_MASK && p - GROUP_MASK >= head) {
         const q = s + (p >>> GROUP_BITS) * size;
-        const bound = timeUs - lengths[windows + 1 + w];
-        if (doubles[(q >>> 1) + S_FIRST_US] > bound) {
+        if (doubles[(q >>> 1) + S_FIRST_US] > timeUs - lengths[windows + 1 + w]) {
           delayed[w * 2] += words[q + S_COUNTS] & 255;
           delayed[w * 2 + 1] += words[q + S_COUNTS] >>> COUNT_FRAUDS;
           p -= GROUP_MASK;
           continue;
-        }
-        if ((words[q + S_COUNTS] & ALL_COUNT_NONE_FRAUD) === GROUP) {
-          const later = this.later(words, base, p, bound);
-          delayed[w * 2] += later;
-          p -= later;
         }
       }
       const o = base + p * stride;
@@ -186,18 +149,6 @@ export class Light extends LightStore {
       delayed[w * 2 + 1] += delayed[w * 2 - 1];
     }
   }
-
-  /** Of the group that ends at place p, whose first event is not later than timeUs: how many events are later. */
-  private later(words: Uint32Array, base: number, p: number, timeUs: number): number {
-    let low = 0;
-    let high = GROUP_MASK;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (timeAt(words, base + (p - middle) * this.plan.stride) > timeUs) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
 }
 
 /** to = from + the group's summary. */
@@ -208,8 +159,10 @@ function addGroup(from: Float64Array, to: Float64Array, words: Uint32Array, doub
   to[T_AMOUNTS] = from[T_AMOUNTS] + ((counts >>> COUNT_AMOUNTS) & 255);
   to[T_DISTINCT] = from[T_DISTINCT] + ((counts >>> COUNT_DISTINCT) & 255);
   to[T_SUM] = from[T_SUM] + doubles[d + S_SUM];
-  to[T_SQUARES_HI] = from[T_SQUARES_HI] + doubles[d + S_SQUARES_HI];
-  to[T_SQUARES_LO] = from[T_SQUARES_LO] + doubles[d + S_SQUARES_LO];
+  const low = from[T_SQUARES_LO] + doubles[d + S_SQUARES_LO];
+  const carry = low >= RADIX ? 1 : 0;
+  to[T_SQUARES_HI] = from[T_SQUARES_HI] + doubles[d + S_SQUARES_HI] + carry;
+  to[T_SQUARES_LO] = low - carry * RADIX;
   to[T_MAX] = Math.max(from[T_MAX], doubles[d + S_MAX]);
 }
 

@@ -4,17 +4,8 @@
  * segment, and only full groups have one; so a query looks at few events, and everything it reads is close together.
  */
 import { CHUNK_CLASS, CLASS_EVENTS } from "./event_arena.ts";
-import {
-  amountAt,
-  FRAUD,
-  NO_AMOUNT,
-  REVERSED,
-  SUPERSEDED,
-  timeAt,
-  WORD_COUNTERPARTY,
-  WORD_ID_LO,
-} from "./event_words.ts";
-import { RADIX, squareHi, squareLo } from "./tally.ts";
+import { FRAUD, REVERSED, SUPERSEDED, timeAt, WORD_COUNTERPARTY, WORD_ID_LO } from "./event_words.ts";
+import { addEvent, T_AMOUNTS, T_COUNT, T_DISTINCT, T_MAX, T_SQUARES_HI, T_SQUARES_LO, T_SUM, TALLY } from "./tally.ts";
 
 export const GROUP_BITS = 4;
 export const GROUP = 1 << GROUP_BITS;
@@ -50,6 +41,7 @@ export class Summaries {
   readonly start = new Int32Array(CLASS_EVENTS.length + 1).fill(-1);
   private readonly stride: number;
   private readonly ids: boolean;
+  private readonly sums = new Float64Array(TALLY);
   /** Smallest 1 + class by number of events. */
   private readonly classes = new Uint8Array(LIGHT_EVENTS + 1);
 
@@ -76,41 +68,30 @@ export class Summaries {
 
   /** Sums up the full group whose events begin at word `o` into the summary at word `s`. */
   write(words: Uint32Array, doubles: Float64Array, o: number, s: number): void {
-    const { stride } = this;
-    let count = 0;
-    let amounts = 0;
-    let distinct = 0;
+    const { stride, sums } = this;
     let frauds = 0;
-    let sum = 0;
-    let hi = 0;
-    let lo = 0;
-    let max = -1;
+    sums.fill(0);
+    sums[T_MAX] = -1;
     words.fill(0, s + S_COUNTERPARTIES, s + this.size);
     for (let k = 0, p = o; k < GROUP; k++, p += stride) {
       mark(words, s + S_COUNTERPARTIES, words[p + WORD_COUNTERPARTY]);
       if (this.ids) mark(words, s + S_IDS, words[p + WORD_ID_LO]);
-      const flags = words[p + 1] & 15;
+      const flags = words[p + 1];
       if ((flags & REVERSED) !== 0) continue;
-      count++;
-      if ((flags & SUPERSEDED) === 0) distinct++;
       if ((flags & FRAUD) !== 0) frauds++;
-      if ((flags & NO_AMOUNT) !== 0) continue;
-      const a = amountAt(words, p);
-      const high = squareHi(a);
-      amounts++;
-      sum += a;
-      hi += high;
-      lo += squareLo(a, high);
-      if (a > max) max = a;
+      addEvent(sums, 0, words, p, (flags & SUPERSEDED) === 0 ? 1 : 0);
     }
-    const carry = Math.floor(lo / RADIX);
     const d = s >>> 1;
     doubles[d + S_FIRST_US] = timeAt(words, o);
-    doubles[d + S_SUM] = sum;
-    doubles[d + S_SQUARES_HI] = hi + carry;
-    doubles[d + S_SQUARES_LO] = lo - carry * RADIX;
-    doubles[d + S_MAX] = max;
-    words[s + S_COUNTS] = count | (amounts << COUNT_AMOUNTS) | (distinct << COUNT_DISTINCT) | (frauds << COUNT_FRAUDS);
+    doubles[d + S_SUM] = sums[T_SUM];
+    doubles[d + S_SQUARES_HI] = sums[T_SQUARES_HI];
+    doubles[d + S_SQUARES_LO] = sums[T_SQUARES_LO];
+    doubles[d + S_MAX] = sums[T_MAX];
+    words[s + S_COUNTS] =
+      sums[T_COUNT] |
+      (sums[T_AMOUNTS] << COUNT_AMOUNTS) |
+      (sums[T_DISTINCT] << COUNT_DISTINCT) |
+      (frauds << COUNT_FRAUDS);
   }
 
   /** Whether the group of the summary may hold an event of the counterparty. */

@@ -3,6 +3,8 @@
  * from them. The sum of squares is an integer in two limbs of radix 2^45, so that it neither drifts nor depends on the
  * order of additions: the same set of events gives the same bits, however it was reached.
  */
+import { amountAt, NO_AMOUNT } from "./event_words.ts";
+
 export const T_COUNT = 0;
 /** Events with an amount. */
 export const T_AMOUNTS = 1;
@@ -52,6 +54,34 @@ function exactHi(a: number): number {
 function exactLo(a: number): number {
   const l = a % LIMB;
   return exactLow((a - l) / LIMB, l) % RADIX;
+}
+
+/**
+ * Adds the event at word `o`, which is not reversed, to the tally at `at`; `last` is 1 when its counterparty has no
+ * later one, else 0. The low limb stays below RADIX: however many events are added, nothing is rounded. The event comes
+ * as words, since a float among the arguments would be boxed.
+ */
+export function addEvent(tally: Float64Array, at: number, words: Uint32Array, o: number, last: number): void {
+  const mixed = words[o + 1];
+  tally[at + T_COUNT]++;
+  tally[at + T_DISTINCT] += last;
+  if ((mixed & NO_AMOUNT) !== 0) return;
+  const a = amountAt(words, o);
+  tally[at + T_AMOUNTS]++;
+  tally[at + T_SUM] += a;
+  if (a > tally[at + T_MAX]) tally[at + T_MAX] = a;
+  let low = a * a;
+  if (a >= SMALL_AMOUNT) {
+    const high = squareHi(a);
+    tally[at + T_SQUARES_HI] += high;
+    low = squareLo(a, high);
+  }
+  low += tally[at + T_SQUARES_LO];
+  if (low >= RADIX) {
+    low -= RADIX;
+    tally[at + T_SQUARES_HI]++;
+  }
+  tally[at + T_SQUARES_LO] = low;
 }
 
 const SPLITTER = 134217729;
