@@ -20,6 +20,11 @@ export const ROW_EVENT = 2;
 /** A payment of the past: folded like a payment, never scored or decided. */
 export const ROW_HISTORY = 3;
 
+/** Payments and payments of the past: what windows are made of. */
+export function isPayment(kind: number): boolean {
+  return kind === ROW_PAYMENT || kind === ROW_HISTORY;
+}
+
 /** Raw fields kept by offset; the order is the order of the sealed section. */
 export const RAW_TRANSACTION = 0;
 export const RAW_USER = 1;

@@ -4,14 +4,14 @@
  * whole feature matrix, so a state that drifted is found at once.
  */
 
-import { BLOCK_ROWS, LABEL_NONE, ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT, RowBlock } from "../proto/columns.ts";
+import { BLOCK_ROWS, isPayment, LABEL_NONE, ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT, RowBlock } from "../proto/columns.ts";
 import { type FrameHeader, HEADER_BYTES, KIND_ROWS } from "../proto/frame/frame_header.ts";
 import { matrixChecksum } from "../proto/frame/rows_layout.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
 import { JournalDamaged } from "./ports.ts";
 import { ACCEPTED, type Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
-import { deliver, hasDevice, isPayment } from "./stage.ts";
+import { deliver, hasDevice } from "./stage.ts";
 
 /** Folds frames of one shard's journal into its actors. */
 export class FrameFolder {

@@ -3,13 +3,20 @@
  * acknowledged; with any other known field different it is ALREADY_EXISTS. Cold path: reads and decodes one frame.
  */
 
-import { FLAG_LATE, FLAG_REPEATED, FLAG_TEST_CARD, type KeyColumn, REASON_SLOTS, RowBlock } from "../proto/columns.ts";
+import {
+  FLAG_LATE,
+  FLAG_REPEATED,
+  FLAG_TEST_CARD,
+  isPayment,
+  type KeyColumn,
+  REASON_SLOTS,
+  RowBlock,
+} from "../proto/columns.ts";
 import { HEADER_BYTES, readHeader } from "../proto/frame/frame_header.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
-import { isPayment } from "./stage.ts";
 import type { Repeat } from "./tick.ts";
 
 /** Field numbers of Payment, for the error of a repeat with other content. */

@@ -5,11 +5,11 @@
 
 import {
   BLOCK_ROWS,
+  isPayment,
   LABEL_NONE,
   LABEL_REVERSAL,
   REASON_SLOTS,
   ROW_EVENT,
-  ROW_HISTORY,
   ROW_OUTCOME,
   ROW_PAYMENT,
   type RowBlock,
@@ -31,11 +31,6 @@ import type { Tick } from "./tick.ts";
 export const INBOX_ROWS_MAX = 2048;
 
 const order = new Uint16Array(BLOCK_ROWS);
-
-/** Payments and payments of the past: what windows are made of. */
-export function isPayment(kind: number): boolean {
-  return kind === ROW_PAYMENT || kind === ROW_HISTORY;
-}
 
 export function hasDevice(b: RowBlock, r: number): boolean {
   return (b.device.hi[r] | b.device.lo[r]) !== 0;

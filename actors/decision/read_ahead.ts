@@ -4,7 +4,7 @@
  * only to read: the processor waits for many of them at once. What is read is near when the rows are then accepted one
  * by one. Nothing is changed and nothing is kept, so it can be left out anywhere.
  */
-import { ROW_HISTORY, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
+import { isPayment, type RowBlock } from "../../proto/columns.ts";
 import type { Interner } from "../../runtime/kernel/interner.ts";
 import { READ_AHEAD_ROWS } from "../../runtime/program.ts";
 import type { MerchantActors } from "../entity/merchant_actors.ts";
@@ -16,7 +16,6 @@ export class ReadAhead {
   readonly #merchantCodes: Interner;
   readonly #userSlots = new Int32Array(READ_AHEAD_ROWS);
   readonly #merchantSlots = new Int32Array(READ_AHEAD_ROWS);
-  readonly #timesUs = new Float64Array(READ_AHEAD_ROWS);
   /** Where the values read go, so that no compiler may leave the reads out. */
   sink = 0;
 
@@ -31,15 +30,14 @@ export class ReadAhead {
     let n = 0;
     for (let i = from; i < to; i++) {
       const r = order[i];
-      if (b.shard[r] !== shard || b.error[r] !== 0 || (b.kind[r] !== ROW_PAYMENT && b.kind[r] !== ROW_HISTORY))
-        continue;
+      if (b.shard[r] !== shard || b.error[r] !== 0 || !isPayment(b.kind[r])) continue;
       this.#userSlots[n] = this.#users.knownSlot(b.user.hi[r], b.user.lo[r]);
       const code = this.#merchantCodes.find(b.merchant.hi[r], b.merchant.lo[r]);
-      this.#merchantSlots[n] = this.#merchants.knownSlot(code);
-      this.#timesUs[n++] = b.eventTimeUs[r];
+      this.#merchantSlots[n++] = this.#merchants.knownSlot(code);
     }
     this.#records(n);
     this.#events(n);
+    this.#boundaries(n);
   }
 
   #records(n: number): void {
@@ -63,8 +61,21 @@ export class ReadAhead {
     for (let i = 0; i < n; i++) {
       const user = this.#userSlots[i];
       const merchant = this.#merchantSlots[i];
-      if (user >= 0) sum += users.nearEvents(user, this.#timesUs[i]);
-      if (merchant >= 0) sum += merchants.nearEvents(merchant, this.#timesUs[i]);
+      if (user >= 0) sum += users.nearEvents(user);
+      if (merchant >= 0) sum += merchants.nearEvents(merchant);
+    }
+    this.sink = sum;
+  }
+
+  #boundaries(n: number): void {
+    const users = this.#users.windows;
+    const merchants = this.#merchants.windows;
+    let sum = 0;
+    for (let i = 0; i < n; i++) {
+      const user = this.#userSlots[i];
+      const merchant = this.#merchantSlots[i];
+      if (user >= 0) sum += users.nearBoundaries(user);
+      if (merchant >= 0) sum += merchants.nearBoundaries(merchant);
     }
     this.sink = sum;
   }

@@ -3,7 +3,7 @@
  * snapshot of them together.
  */
 import { createHash } from "node:crypto";
-import { ROW_EVENT, ROW_HISTORY, ROW_OUTCOME, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
+import { isPayment, ROW_EVENT, ROW_OUTCOME, type RowBlock } from "../../proto/columns.ts";
 import { INBOX_DEVICE_EVENT, INBOX_MERCHANT_PAYMENT, type InboxRows } from "../../proto/frame/rows_layout.ts";
 import { ErrorCode, OutcomeKind } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { ByteReader, ByteWriter } from "../../runtime/kernel/bytes.ts";
@@ -62,7 +62,7 @@ export class FraudActors implements ShardActors {
   accept(b: RowBlock, r: number, matrix: Float32Array, frame: number): number {
     b.flags[r] = 0;
     const kind = b.kind[r];
-    if (kind === ROW_PAYMENT || kind === ROW_HISTORY) {
+    if (isPayment(kind)) {
       const hasRoom = this.merchants.windows.events < this.#entityEventsMax;
       return this.users.payment(b, r, matrix, frame, hasRoom);
     }

@@ -43,7 +43,7 @@ export class UserExtras {
 
   /** Reads the record, so that it is near when it is needed. */
   near(slot: number): number {
-    return this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD];
+    return this.#word(slot, 0);
   }
 
   #word(slot: number, k: number): number {

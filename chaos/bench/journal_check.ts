@@ -5,7 +5,7 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { MATRIX_SHAPE } from "../../actors/decision/decider.ts";
 import { openIdentity } from "../../gateway/identity/identity.ts";
-import { ROW_HISTORY, ROW_PAYMENT, RowBlock } from "../../proto/columns.ts";
+import { isPayment, RowBlock } from "../../proto/columns.ts";
 import { HEADER_BYTES, KIND_ROWS } from "../../proto/frame/frame_header.ts";
 import { RowsReader } from "../../proto/frame/rows_reader.ts";
 import { JOURNAL_START } from "../../runtime/journal/claim.ts";
@@ -117,8 +117,7 @@ export async function checkJournals(o: JournalCheckOptions): Promise<JournalChec
         if (header.kind !== KIND_ROWS) return;
         reader.read(bytes.subarray(HEADER_BYTES), block, null, tenantIndex);
         for (let r = 0; r < block.n; r++) {
-          if (block.kind[r] === ROW_PAYMENT || block.kind[r] === ROW_HISTORY)
-            census.add(block.id.hi[r], block.id.lo[r]);
+          if (isPayment(block.kind[r])) census.add(block.id.hi[r], block.id.lo[r]);
         }
         if (frames % 256 === 0) o.progress(census.rows);
       };

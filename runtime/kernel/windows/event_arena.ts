@@ -4,10 +4,9 @@
  * Freed segments are used again by their class, emptied pages by every class; slabs are never given back.
  */
 
-/** Events a segment of each class has room for; those above CHUNK_CLASS also hold summaries (see summaries.ts). */
+/** Events a segment of each class has room for, less what it holds besides them above CHUNK_CLASS (summaries.ts). */
 export const CLASS_EVENTS = [
-  4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 48, 56, 64, 102, 128, 170, 204, 256, 341, 512,
-  1024,
+  4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 48, 56, 64, 146, 170, 204, 256, 341, 512, 1024,
 ] as const;
 /** The chunk of a heavy actor and its class. */
 export const CHUNK_EVENTS = 64;

@@ -49,7 +49,7 @@ export class HeavyBoundaries extends HeavyStore {
   }
 
   /** Reads the sums and the event at each tail, so that they are near; the result means nothing. */
-  near(_timeUs: number): number {
+  near(): number {
     const { tails, sums } = this;
     let sum = this.timeOf((this.end - 1) & POSITION_MASK) + this.timeOf(this.head);
     for (let b = 0; b < tails.length; b++) {

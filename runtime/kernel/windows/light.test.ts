@@ -36,3 +36,32 @@ test("sums of squares stay exact for the most and largest amounts, in order and 
     );
   }
 });
+
+test("a tally that was brought along has the bits of one that was scanned", () => {
+  const options = {
+    windows_us: [1000, 7000, 50_000],
+    delayed: { delay_us: 3000, windows_us: [5000, 20_000] },
+    retention_us: 60_000,
+    late_tolerance_us: 1000,
+    ids: false,
+    events_max: 10_000,
+  };
+  const along = new WindowTable(options);
+  const slot = along.slot(1, 1);
+  const events: [number, number, number][] = [];
+  const out = new Float32Array(22);
+  for (let i = 0, time = 1_000_000; i < 600; i++) {
+    time += 20 + ((i * 7919) % 300);
+    const amount = i % 7 === 0 ? Number.NaN : 2 ** 40 - 1 - ((i * 104_729) % 2 ** 39);
+    events.push([time, amount, (i * 31) % 40]);
+    assert.equal(along.append(slot, time, amount, (i * 31) % 40, 0, 0, i), INSERTED);
+    // Backwards too, but not behind the newest event.
+    along.query(slot, time + (i % 5 === 0 ? 900 : 0), out, 0, 18);
+    along.query(slot, time, out, 0, 18);
+    const scanned = new WindowTable(options);
+    for (const [t, a, cp] of events) scanned.append(scanned.slot(1, 1), t, a, cp, 0, 0, 0);
+    scanned.query(0, time, new Float32Array(22), 0, 18);
+    assert.deepEqual(along.plan.tally, scanned.plan.tally, `after event ${i}`);
+    assert.deepEqual(along.plan.delayed, scanned.plan.delayed, `after event ${i}`);
+  }
+});

@@ -1,11 +1,12 @@
 /**
- * Queries of light actors: one scan from the newest event backwards, which steps over groups by their summaries. A
- * group that a window's start parts is visited event by event up to there; a longer window takes its summary.
+ * Queries of light actors. Where there are standing tallies, they are brought to the time asked for. Else one scan from
+ * the newest event backwards, which steps over groups by their summaries: a group that a window's start parts is
+ * visited event by event up to there; a longer window takes its summary.
  */
 import { CounterpartySet } from "./counterparty_set.ts";
 import { FRAUD, REVERSED, SUPERSEDED, timeAt, WORD_COUNTERPARTY } from "./event_words.ts";
 import { LightStore } from "./light_store.ts";
-import { R_SHAPE, SHAPE_MASK } from "./slots.ts";
+import type { Standing } from "./standing.ts";
 import {
   COUNT_AMOUNTS,
   COUNT_DISTINCT,
@@ -19,6 +20,7 @@ import {
   S_SQUARES_HI,
   S_SQUARES_LO,
   S_SUM,
+  SUMMARY,
 } from "./summaries.ts";
 import {
   addEvent,
@@ -40,8 +42,35 @@ export class Light extends LightStore {
   private readonly sums = new Float64Array(TALLY);
   private readonly before = new Float64Array(TALLY);
 
-  /** Fills the plan's tallies for a query at timeUs. */
-  query(rec: Uint32Array, r: number, timeUs: number): void {
+  /** Fills the plan's tallies, those of delayed windows only if they are wanted, for a query at timeUs. */
+  query(rec: Uint32Array, r: number, timeUs: number, delayed: boolean): void {
+    const tallies = this.tallies(rec, r);
+    const late = tallies !== null && timeAt(this.words(rec, r), this.newest(rec, r)) > timeUs;
+    if (tallies === null || late) {
+      this.scan(rec, r, timeUs);
+      if (delayed) this.scanDelayed(rec, r, timeUs);
+    } else if (tallies.valid) {
+      tallies.moveTo(timeUs, this.head(rec, r), this.end(rec, r), this.summary(rec, r));
+      tallies.tell();
+    } else {
+      this.scan(rec, r, timeUs);
+      if (this.plan.delayedWindows > 0) this.scanDelayed(rec, r, timeUs);
+      this.keep(tallies, rec, r, timeUs);
+    }
+  }
+
+  private newest(rec: Uint32Array, r: number): number {
+    return this.offset(rec, r, this.count(rec, r) - 1);
+  }
+
+  private keep(tallies: Standing, rec: Uint32Array, r: number, timeUs: number): void {
+    const { lengths } = this.plan;
+    tallies.keep(timeUs);
+    const head = this.head(rec, r);
+    for (let b = 0; b < lengths.length; b++) tallies.setPlace(b, head + this.upTo(rec, r, timeUs - lengths[b]));
+  }
+
+  private scan(rec: Uint32Array, r: number, timeUs: number): void {
     const { windows, tally, lengths, stride } = this.plan;
     const { sums, before } = this;
     const held = this.count(rec, r);
@@ -52,9 +81,8 @@ export class Light extends LightStore {
       const words = this.words(rec, r);
       const doubles = this.doubles(rec, r);
       const n = this.upTo(rec, r, timeUs);
-      const head = rec[r + R_SHAPE] & SHAPE_MASK;
+      const head = this.head(rec, r);
       const base = this.base(rec, r);
-      const { size } = this.summaries;
       const late = n < held;
       if (late) this.collectNewer(rec, r, n);
       const s = late ? -1 : this.summary(rec, r);
@@ -62,7 +90,7 @@ export class Light extends LightStore {
       let parted = -1;
       for (let p = head + n - 1; p >= head; ) {
         if (s >= 0 && (p & GROUP_MASK) === GROUP_MASK) {
-          parted = p - GROUP_MASK < head ? -1 : s + (p >>> GROUP_BITS) * size;
+          parted = p - GROUP_MASK < head ? -1 : s + (p >>> GROUP_BITS) * SUMMARY;
           if (parted >= 0 && doubles[(parted >>> 1) + S_FIRST_US] > bound) {
             addGroup(sums, sums, words, doubles, parted);
             p -= GROUP;
@@ -112,22 +140,20 @@ export class Light extends LightStore {
     }
   }
 
-  /** Fills the plan's delayed counts for a query at timeUs. */
-  queryDelayed(rec: Uint32Array, r: number, timeUs: number): void {
+  private scanDelayed(rec: Uint32Array, r: number, timeUs: number): void {
     const { windows, delayedWindows, delayed, lengths, stride } = this.plan;
     delayed.fill(0);
     const n = this.upTo(rec, r, timeUs - lengths[windows]);
     if (n === 0) return;
     const words = this.words(rec, r);
     const doubles = this.doubles(rec, r);
-    const head = rec[r + R_SHAPE] & SHAPE_MASK;
+    const head = this.head(rec, r);
     const base = this.base(rec, r);
-    const { size } = this.summaries;
     const s = this.summary(rec, r);
     let w = 0;
     for (let p = head + n - 1; p >= head; p--) {
       if (s >= 0 && (p & GROUP_MASK) === GROUP_MASK && p - GROUP_MASK >= head) {
-        const q = s + (p >>> GROUP_BITS) * size;
+        const q = s + (p >>> GROUP_BITS) * SUMMARY;
         if (doubles[(q >>> 1) + S_FIRST_US] > timeUs - lengths[windows + 1 + w]) {
           delayed[w * 2] += words[q + S_COUNTS] & 255;
           delayed[w * 2 + 1] += words[q + S_COUNTS] >>> COUNT_FRAUDS;

@@ -1,10 +1,10 @@
 /**
- * Summaries of a light actor's events, GROUP at a time: what a window takes from a group that lies wholly in it, and
- * two signatures that say which counterparties and ids a group cannot hold. They lie behind the events in the same
- * segment, and only full groups have one; so a query looks at few events, and everything it reads is close together.
+ * What a segment with many events holds behind them: summaries of the full groups of GROUP events (what a window takes
+ * from a group that lies wholly in it); a byte of each event's counterparty and, in tables with ids, of its id, which
+ * every append looks through (see fingerprints.ts); standing tallies (see standing.ts).
  */
 import { CHUNK_CLASS, CLASS_EVENTS } from "./event_arena.ts";
-import { FRAUD, REVERSED, SUPERSEDED, timeAt, WORD_COUNTERPARTY, WORD_ID_LO } from "./event_words.ts";
+import { FRAUD, REVERSED, SUPERSEDED, timeAt } from "./event_words.ts";
 import { addEvent, T_AMOUNTS, T_COUNT, T_DISTINCT, T_MAX, T_SQUARES_HI, T_SQUARES_LO, T_SUM, TALLY } from "./tally.ts";
 
 export const GROUP_BITS = 4;
@@ -22,40 +22,42 @@ export const S_COUNTS = 10;
 export const COUNT_AMOUNTS = 8;
 export const COUNT_DISTINCT = 16;
 export const COUNT_FRAUDS = 24;
-/** 128 bits over the counterparties, two a key; then (in tables with ids) as many over the low words of the ids. */
-const S_COUNTERPARTIES = 11;
-const S_IDS = 15;
-const SUMMARY_WITHOUT_IDS = 16;
-const SUMMARY_WITH_IDS = 20;
-
-/** Most events of a light actor. Segments have an eighth more room, so that moving events down is rare. */
+/** 32-bit words a summary. */
+export const SUMMARY = 12;
+/** Most events of a light actor. Segments have about an eighth more room, so that moving events down is rare. */
 export const LIGHT_EVENTS = 768;
 /** Events above which a segment holds summaries. */
 const PLAIN_EVENTS = CLASS_EVENTS[CHUNK_CLASS];
 
 export class Summaries {
-  /** 32-bit words a summary. */
-  readonly size: number;
-  /** By 1 + class: events that fit; where the summaries begin in the segment, 32-bit words, -1 without. */
+  /** By 1 + class: events that fit; in 32-bit words, -1 without: where each part begins. */
   readonly capacity = new Uint16Array(CLASS_EVENTS.length + 1);
   readonly start = new Int32Array(CLASS_EVENTS.length + 1).fill(-1);
+  readonly counterparties = new Int32Array(CLASS_EVENTS.length + 1).fill(-1);
+  readonly idBytes = new Int32Array(CLASS_EVENTS.length + 1).fill(-1);
+  readonly standing = new Int32Array(CLASS_EVENTS.length + 1).fill(-1);
   private readonly stride: number;
-  private readonly ids: boolean;
   private readonly sums = new Float64Array(TALLY);
   /** Smallest 1 + class by number of events. */
   private readonly classes = new Uint8Array(LIGHT_EVENTS + 1);
 
-  constructor(stride: number, ids: boolean) {
+  /** `stride`: words an event; `standing`: words of standing tallies. */
+  constructor(stride: number, ids: boolean, standing: number) {
     this.stride = stride;
-    this.ids = ids;
-    this.size = ids ? SUMMARY_WITH_IDS : SUMMARY_WITHOUT_IDS;
+    const bytes = ids ? 2 : 1;
     CLASS_EVENTS.forEach((events, c) => {
-      const groups = Math.floor((events * stride) / (GROUP * stride + this.size));
-      this.capacity[c + 1] = events <= PLAIN_EVENTS ? events : groups * GROUP;
-      if (events > PLAIN_EVENTS) this.start[c + 1] = groups * GROUP * stride;
+      this.capacity[c + 1] = events;
+      if (events <= PLAIN_EVENTS) return;
+      const groups = Math.floor((events * stride - standing) / (GROUP * stride + SUMMARY + (GROUP * bytes) / 4));
+      this.capacity[c + 1] = groups * GROUP;
+      this.start[c + 1] = groups * GROUP * stride;
+      this.counterparties[c + 1] = this.start[c + 1] + groups * SUMMARY;
+      this.idBytes[c + 1] = this.counterparties[c + 1] + (groups * GROUP) / 4;
+      this.standing[c + 1] = this.counterparties[c + 1] + (groups * GROUP * bytes) / 4;
     });
+    const most = this.capacity[CLASS_EVENTS.length];
     for (let n = 1, c = 1; n <= LIGHT_EVENTS; n++) {
-      const wanted = n <= PLAIN_EVENTS ? n : n + Math.max(GROUP, n >>> 3);
+      const wanted = n <= PLAIN_EVENTS ? n : Math.min(most, n + Math.max(GROUP, n >>> 3));
       while (this.capacity[c] < wanted) c++;
       this.classes[n] = c;
     }
@@ -72,10 +74,7 @@ export class Summaries {
     let frauds = 0;
     sums.fill(0);
     sums[T_MAX] = -1;
-    words.fill(0, s + S_COUNTERPARTIES, s + this.size);
     for (let k = 0, p = o; k < GROUP; k++, p += stride) {
-      mark(words, s + S_COUNTERPARTIES, words[p + WORD_COUNTERPARTY]);
-      if (this.ids) mark(words, s + S_IDS, words[p + WORD_ID_LO]);
       const flags = words[p + 1];
       if ((flags & REVERSED) !== 0) continue;
       if ((flags & FRAUD) !== 0) frauds++;
@@ -93,28 +92,4 @@ export class Summaries {
       (sums[T_DISTINCT] << COUNT_DISTINCT) |
       (frauds << COUNT_FRAUDS);
   }
-
-  /** Whether the group of the summary may hold an event of the counterparty. */
-  mayHold(words: Uint32Array, s: number, counterparty: number): boolean {
-    return marked(words, s + S_COUNTERPARTIES, counterparty);
-  }
-
-  /** Whether the group of the summary may hold an event whose id has this low word. */
-  mayHoldId(words: Uint32Array, s: number, idLo: number): boolean {
-    return marked(words, s + S_IDS, idLo);
-  }
-}
-
-/** With 16 keys of two bits each in 128, one group in twenty says yes to a key that it does not hold. */
-function mark(words: Uint32Array, at: number, key: number): void {
-  const h = Math.imul(key, 0x9e3779b1);
-  words[at + (h >>> 30)] |= 1 << ((h >>> 25) & 31);
-  words[at + ((h >>> 23) & 3)] |= 1 << ((h >>> 18) & 31);
-}
-
-function marked(words: Uint32Array, at: number, key: number): boolean {
-  const h = Math.imul(key, 0x9e3779b1);
-  const first = words[at + (h >>> 30)] >>> ((h >>> 25) & 31);
-  const second = words[at + ((h >>> 23) & 3)] >>> ((h >>> 18) & 31);
-  return (first & second & 1) !== 0;
 }

@@ -84,6 +84,33 @@ export function addEvent(tally: Float64Array, at: number, words: Uint32Array, o:
   tally[at + T_SQUARES_LO] = low;
 }
 
+/**
+ * Takes an event that addEvent added out again, all but the maximum; whether its amount was the maximum, which then is
+ * to be found anew.
+ */
+export function takeEvent(tally: Float64Array, at: number, words: Uint32Array, o: number, last: number): boolean {
+  const mixed = words[o + 1];
+  tally[at + T_COUNT]--;
+  tally[at + T_DISTINCT] -= last;
+  if ((mixed & NO_AMOUNT) !== 0) return false;
+  const a = amountAt(words, o);
+  tally[at + T_AMOUNTS]--;
+  tally[at + T_SUM] -= a;
+  let low = tally[at + T_SQUARES_LO];
+  if (a < SMALL_AMOUNT) low -= a * a;
+  else {
+    const high = squareHi(a);
+    tally[at + T_SQUARES_HI] -= high;
+    low -= squareLo(a, high);
+  }
+  if (low < 0) {
+    low += RADIX;
+    tally[at + T_SQUARES_HI]--;
+  }
+  tally[at + T_SQUARES_LO] = low;
+  return a === tally[at + T_MAX];
+}
+
 const SPLITTER = 134217729;
 
 /**

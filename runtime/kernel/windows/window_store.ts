@@ -107,12 +107,19 @@ export class WindowStore implements SnapshotHost, HeldEvents {
     return this.slots.words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD];
   }
 
-  /** Reads what an append at timeUs and its query will read of an actor, so that it is near. */
-  nearEvents(slot: number, timeUs: number): number {
+  /** Reads what an append and its query will read of an actor, but for boundaries of light ones, so that it is near. */
+  nearEvents(slot: number): number {
     const rec = this.slots.words[slot >>> BLOCK_BITS];
     const r = (slot & BLOCK_MASK) * RECORD;
-    if (rec[r + R_SHAPE] === SHAPE_HEAVY) return this.heavies[rec[r + R_PLACE]]!.near(timeUs);
+    if (rec[r + R_SHAPE] === SHAPE_HEAVY) return this.heavies[rec[r + R_PLACE]]!.near();
     return this.light.near(rec, r);
+  }
+
+  /** After nearEvents: reads the events at the boundaries. */
+  nearBoundaries(slot: number): number {
+    const rec = this.slots.words[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    return rec[r + R_SHAPE] === SHAPE_HEAVY ? 0 : this.light.nearBoundaries(rec, r);
   }
 
   /** Events held of an actor. */
@@ -147,6 +154,7 @@ export class WindowStore implements SnapshotHost, HeldEvents {
       if (newest - timeUs > this.plan.lateUs || this.newer(slot, timeUs) > this.plan.lateEventsMax) return LATE;
     }
     if (this.snapshot.active) this.snapshot.capture(slot);
+    if (rec[r + R_SHAPE] !== SHAPE_HEAVY) this.light.advance(rec, r, timeUs);
     this.drop(rec, r, Math.max(timeUs, newest) - this.plan.retentionUs);
     if (this.events >= this.plan.eventsMax) return FULL;
     const met = this.place(rec, r, timeUs, amount, counterparty, idHi, idLo, frame, 0);
@@ -304,8 +312,7 @@ export class WindowStore implements SnapshotHost, HeldEvents {
     if (rec[r + R_SHAPE] === SHAPE_HEAVY) {
       return this.heavies[rec[r + R_PLACE]]!.query(timeUs, wanted);
     }
-    this.light.query(rec, r, timeUs);
-    if (wanted) this.light.queryDelayed(rec, r, timeUs);
+    this.light.query(rec, r, timeUs, wanted);
     return this.plan.tally;
   }
 
