@@ -56,6 +56,8 @@ export interface ShardActors {
   beginSnapshot(): void;
   /** True when all is written. */
   snapshotStep(w: ByteWriter, bytesMax: number): boolean;
+  /** Gives up the snapshot under way and frees what it holds. */
+  abandonSnapshot(): void;
   load(r: ByteReader): void;
   /** Canonical export for comparing states: actors by key, events in order. */
   digest(): string;

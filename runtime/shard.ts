@@ -135,8 +135,10 @@ export class Shard {
     const recent = this.#recent.get(frame);
     if (recent !== undefined) return recent;
     const message = await this.#readOnce(frame);
-    if (message === null) this.#reads.delete(frame);
-    if (message === null) throw new Error(`frame ${frame} of shard ${this.id} is not in its journal`);
+    if (message === null) {
+      this.#reads.delete(frame);
+      throw new Error(`frame ${frame} of shard ${this.id} is not in its journal`);
+    }
     return message.bytes;
   }
 

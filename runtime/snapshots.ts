@@ -89,14 +89,16 @@ export class Snapshotter {
     const checksum = checksumOf(shard, frame);
     shard.actors.beginSnapshot();
     const name = `${String(frame).padStart(16, "0")}.snapshot`;
-    const out = await this.#o.store.create(shard.id, name);
+    let out: SnapshotWriter | null = null;
     try {
+      out = await this.#o.store.create(shard.id, name);
       const size = await this.#content(shard, out, header, checksum);
       await out.publish();
       await this.#trim(shard);
       return { frame, size };
     } catch (e) {
-      await out.discard();
+      shard.actors.abandonSnapshot();
+      await out?.discard();
       throw e;
     }
   }

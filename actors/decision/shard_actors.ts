@@ -147,6 +147,12 @@ export class FraudActors implements ShardActors {
     this.#userCodes.beginSnapshot();
   }
 
+  abandonSnapshot(): void {
+    for (const table of [this.users, this.merchants, this.devices]) table.windows.abandonSnapshot();
+    this.#cold = [];
+    this.#outcomes = [];
+  }
+
   /** Parts in order: dictionaries, users, merchants, devices, cold ids, outcomes. */
   snapshotStep(w: ByteWriter, bytesMax: number): boolean {
     const parts = [

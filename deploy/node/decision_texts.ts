@@ -2,7 +2,7 @@
  * Texts of decisions for the encoder: by version (model, rule set) and by feature. Rule sets that ever decided are kept
  * in an archive folder by their version, so that an old decision is returned with the reasons it was given.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { FEATURES } from "../../actors/features/registry.ts";
 import { compileRuleSet, type RuleSet } from "../../actors/rules/compile.ts";
@@ -15,6 +15,7 @@ import {
   versionFields,
 } from "../../gateway/codec/reason_texts.ts";
 import type { Versions } from "../../runtime/program.ts";
+import { keepText } from "./kept_file.ts";
 
 export class NodeTexts implements DecisionTexts {
   readonly #versions: VersionTexts[] = [];
@@ -32,11 +33,7 @@ export class NodeTexts implements DecisionTexts {
 
   /** Keeps a rule set for the day when an old decision is asked for again. */
   keep(ruleSet: RuleSet): void {
-    const file = this.#file(ruleSet.version);
-    if (existsSync(file)) return;
-    // Written beside and renamed: half a file, left by a crash, would keep the node from starting ever after.
-    writeFileSync(`${file}.new`, JSON.stringify(ruleSet.definition), { flush: true });
-    renameSync(`${file}.new`, file);
+    keepText(this.#file(ruleSet.version), JSON.stringify(ruleSet.definition));
   }
 
   /** Prepares the texts of a pair of versions; an unknown rule set gives decisions without rule texts. */

@@ -3,7 +3,7 @@
  * place where adapters meet ports. Engines (the nats-server) are started by whoever calls.
  */
 import { randomUUID } from "node:crypto";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FEATURES_VERSION, FraudDecider, type Scoring } from "../../actors/decision/decider.ts";
@@ -29,6 +29,7 @@ import { KvLeaseStore } from "../../runtime/nats/kv_lease.ts";
 import { PublicStreams } from "../../runtime/nats/public_streams.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
 import { NodeTexts } from "./decision_texts.ts";
+import { keepText } from "./kept_file.ts";
 import { SnapshotFiles } from "./snapshot_files.ts";
 import { registerStateMetrics } from "./state_metrics.ts";
 import { StatsObserver } from "./stats_observer.ts";
@@ -40,6 +41,9 @@ export const DEFAULT_MODEL = new URL("../../actors/inference/models/xgboost_frau
 
 /** Late tolerance of user and entity windows, microseconds of event time; the retry horizon of 24 h is longer. */
 const LATE_TOLERANCE_US = 3600e6;
+
+/** At 50,000 decisions a second what is admitted waits a quarter of a second at most. */
+const MAILBOX_BLOCKS = 6;
 
 export interface FraudNodeOptions {
   /** Folder for secrets, snapshots, rule archive. */
@@ -60,7 +64,7 @@ export interface FraudNodeOptions {
   readonly inference_budget_ms?: number;
   /** Events one table of a shard may hold. */
   readonly events_max?: number;
-  /** Blocks of 2,048 rows the mailbox may hold, those under way included. */
+  /** Blocks of 2,048 rows the mailbox may hold, those under way included; default MAILBOX_BLOCKS. */
   readonly mailbox_blocks_max?: number;
   readonly late_tolerance_us?: number;
   readonly cuda?: boolean;
@@ -78,6 +82,10 @@ export interface FraudNode {
   readonly observer: StatsObserver;
   readonly fsync_per_s: number;
   close(): Promise<void>;
+}
+
+function mailboxBlocks(o: FraudNodeOptions): number {
+  return o.mailbox_blocks_max ?? MAILBOX_BLOCKS;
 }
 
 function testCards(tenants: readonly Tenant[]): TestCards {
@@ -125,12 +133,28 @@ function tenantIndex(tenants: readonly Tenant[]): (id: string) => number {
 }
 
 export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {
+  // What was opened is closed in the opposite order, also when a later step fails.
+  const closers: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const c of closers.splice(0).reverse()) await c();
+  };
+  try {
+    return { ...(await open(o, closers)), close };
+  } catch (e) {
+    await close();
+    throw e;
+  }
+}
+
+async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Promise<Omit<FraudNode, "close">> {
   await mkdir(o.data_dir, { recursive: true });
   checkShards(o.data_dir, o.shards);
   const identity = openIdentity({ tenants_path: o.tenants_path, secrets_path: join(o.data_dir, "secrets.json") });
   const link = await connectNats({ servers: o.nats_url.replace("nats://", "") });
+  closers.push(() => link.close());
   const fsync_per_s = await measureFsyncRate(link);
   const scoring = await openScoring(o);
+  if (scoring !== null) closers.push(() => scoring.inference.close());
   const ruleSet = compileRuleSet(JSON.parse(readFileSync(o.rules_path ?? DEFAULT_RULES, "utf8")));
   const texts = new NodeTexts(join(o.data_dir, "rule-sets"));
   texts.keep(ruleSet);
@@ -141,7 +165,8 @@ export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {
   const observer = new StatsObserver(stats);
   const sealer = (journalId: string) => new SectionSealer(identity.tenants, journalId, o.shards > 1);
   const runtime = await openRuntime(o, { identity, link, fsync_per_s, decider, observer, sealer });
-  watchMailbox(runtime, stats);
+  closers.push(() => runtime.close(5000));
+  watchMailbox(runtime, stats, mailboxBlocks(o));
   const decisions = new StoredDecisions(runtime, texts, identity.tenants, sealer);
   const streams = o.public_streams ? await PublicStreams.open(link) : null;
   const gateway = await startGateway({
@@ -159,13 +184,8 @@ export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {
     ...(streams === null ? {} : { streams }),
     ...(o.otlp_url === undefined ? {} : { tracing: { otlp_url: o.otlp_url, service_name: "fraudguard", every: 100 } }),
   });
-  const close = async () => {
-    await gateway.close();
-    await runtime.close(5000);
-    await scoring?.inference.close();
-    await link.close();
-  };
-  return { runtime, gateway, identity, stats, observer, fsync_per_s, close };
+  closers.push(() => gateway.close());
+  return { runtime, gateway, identity, stats, observer, fsync_per_s };
 }
 
 interface RuntimeParts {
@@ -177,13 +197,10 @@ interface RuntimeParts {
   readonly sealer: (journalId: string) => SectionSealer;
 }
 
-/** A fact kept in the data folder since its first start; written beside and renamed, so that it is never half there. */
+/** A fact kept in the data folder since its first start. */
 function kept(data_dir: string, name: string, first: string): string {
   const file = join(data_dir, name);
-  if (!existsSync(file)) {
-    writeFileSync(`${file}.new`, `${first}\n`, { flush: true });
-    renameSync(`${file}.new`, file);
-  }
+  keepText(file, `${first}\n`);
   return readFileSync(file, "utf8").trim();
 }
 
@@ -212,7 +229,7 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
     timers: systemTimers,
     observer: p.observer,
     tenantIndex: tenantIndex(p.identity.tenants),
-    mailbox_blocks_max: o.mailbox_blocks_max ?? 6,
+    mailbox_blocks_max: mailboxBlocks(o),
     // Appends stay under half of what the disk can make durable, over all shards.
     tick_age_us_min: Math.min(20_000, (2e6 * o.shards) / p.fsync_per_s),
     snapshot_interval_ms: o.snapshot_interval_ms,
@@ -229,8 +246,8 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
 }
 
 /** Copies the mailbox's counters into the stats whenever they are read, by a coarse timer. */
-function watchMailbox(runtime: RuntimeNode, stats: RuntimeStats): void {
-  stats.mailbox_rows_max = BLOCK_ROWS * 10;
+function watchMailbox(runtime: RuntimeNode, stats: RuntimeStats, blocks: number): void {
+  stats.mailbox_rows_max = BLOCK_ROWS * blocks;
   const timer = setInterval(() => {
     stats.mailbox_rows = runtime.mailbox.depth;
     stats.shed_rows = runtime.mailbox.shed;

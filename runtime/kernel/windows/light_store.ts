@@ -14,7 +14,7 @@ import {
   WORD_ID_LO,
 } from "./event_words.ts";
 import { putFingerprint, searchFingerprint } from "./fingerprints.ts";
-import { CLASS_SHIFT, COUNT_SHIFT, R_PLACE, R_SHAPE, SHAPE_EMPTY, SHAPE_MASK } from "./slots.ts";
+import { CLASS_SHIFT, COUNT_SHIFT, R_PIN, R_PLACE, R_SHAPE, SHAPE_EMPTY, SHAPE_MASK } from "./slots.ts";
 import { Standing } from "./standing.ts";
 import {
   COUNT_DISTINCT,
@@ -41,6 +41,8 @@ export class LightStore {
   private readonly standing: Standing;
   /** Of the last append: time of the newest earlier event of the same counterparty, -Infinity without. */
   metUs = Number.NEGATIVE_INFINITY;
+  /** Told of a snapshot's pin before the pinned events move or change (appends behind them and drops do neither). */
+  onUnpin: (pin: number) => void = () => {};
 
   constructor(plan: WindowPlan) {
     this.plan = plan;
@@ -73,6 +75,11 @@ export class LightStore {
   /** Offset of event i in words(). */
   offset(rec: Uint32Array, r: number, i: number): number {
     return ((rec[r + R_PLACE] & SLAB_MASK) + (rec[r + R_SHAPE] & SHAPE_MASK) + i) * this.plan.stride;
+  }
+
+  /** Offset of a place in words(). */
+  placeOffset(rec: Uint32Array, r: number, place: number): number {
+    return this.base(rec, r) + place * this.plan.stride;
   }
 
   /** Offset of place 0 in words(). */
@@ -192,8 +199,13 @@ export class LightStore {
     return gone;
   }
 
+  private unpin(rec: Uint32Array, r: number): void {
+    if (rec[r + R_PIN] !== 0) this.onUnpin(rec[r + R_PIN]);
+  }
+
   /** Frees the segment. */
   clear(rec: Uint32Array, r: number): void {
+    this.unpin(rec, r);
     if (rec[r + R_SHAPE] !== SHAPE_EMPTY) this.plan.arena.free(rec[r + R_PLACE]);
     rec[r + R_SHAPE] = SHAPE_EMPTY;
   }
@@ -211,6 +223,7 @@ export class LightStore {
     const count = (shape >>> COUNT_SHIFT) & SHAPE_MASK;
     const cls = shape >>> CLASS_SHIFT;
     if (head + count < this.summaries.capacity[cls]) return;
+    this.unpin(rec, r);
     const wanted = this.summaries.classOf(count + 1);
     const from = rec[r + R_PLACE];
     const to = wanted === cls ? from : arena.alloc(wanted - 1);
@@ -298,6 +311,7 @@ export class LightStore {
     let place = end;
     let own = flags;
     if (end > head && timeAt(words, base + (end - 1) * stride) > timeUs) {
+      this.unpin(rec, r);
       // Newer events move up by one; one of the same counterparty supersedes the new event.
       place = head + this.upTo(rec, r, timeUs);
       words.copyWithin(base + (place + 1) * stride, base + place * stride, base + end * stride);
@@ -357,6 +371,7 @@ export class LightStore {
 
   /** Marks or unmarks event i as fraud. */
   flipFraud(rec: Uint32Array, r: number, i: number): void {
+    this.unpin(rec, r);
     const words = this.words(rec, r);
     words[this.offset(rec, r, i) + 1] ^= FRAUD;
     this.changed(rec, r, i);
@@ -376,6 +391,7 @@ export class LightStore {
     const o = this.offset(rec, r, i);
     const flags = words[o + 1];
     if ((flags & REVERSED) !== 0) return;
+    this.unpin(rec, r);
     words[o + 1] = (flags & ~SUPERSEDED) | REVERSED;
     this.changed(rec, r, i);
     if ((flags & SUPERSEDED) !== 0) return;

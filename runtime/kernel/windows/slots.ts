@@ -3,7 +3,7 @@
  * names its segment of events; a heavy one's names its Heavy object.
  */
 
-/** Words a record: place, shape, newest time (2), first time (2), snapshot mark, unused. */
+/** Words a record: place, shape, newest time (2), first time (2), snapshot mark, snapshot pin. */
 export const RECORD = 8;
 /** First event of the segment, or number of the Heavy. */
 export const R_PLACE = 0;
@@ -16,6 +16,8 @@ export const SHAPE_MASK = 1023;
 export const R_NEWEST = 1;
 export const R_FIRST = 2;
 export const R_MARK = 6;
+/** 1 + number of the pin that a snapshot under way has on the events, 0 without. */
+export const R_PIN = 7;
 
 export const SHAPE_HEAVY = 1 << 30;
 export const SHAPE_EMPTY = 0;

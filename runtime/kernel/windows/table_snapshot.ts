@@ -1,7 +1,8 @@
 /**
  * A consistent cut of a window table, written in slices while the table goes on changing. An actor about to change is
- * written first (light) or its chunks are pinned (heavy), so every record shows the actor as it was at the cut. The
- * format is logical: keys, times and events in order, nothing derived and no layout; slot numbers are not kept.
+ * written first, so every record shows it as it was at the cut. The events of one with many are only pinned then: its
+ * segment (light) or its chunks (heavy), written in their turn or before they move or change. The format is logical:
+ * keys, times and events in order, nothing derived and no layout; slot numbers are not kept.
  */
 import { type ByteReader, BytesDamaged, type ByteWriter, ByteWriter as Writer } from "../bytes.ts";
 import type { KeyTable } from "../key_table.ts";
@@ -10,7 +11,20 @@ import { SUPERSEDED, timeAt, WORD_COUNTERPARTY, WORD_ID_HI, WORD_ID_LO } from ".
 import type { Heavy } from "./heavy.ts";
 import type { Pin } from "./heavy_store.ts";
 import type { Light } from "./light.ts";
-import { BLOCK_BITS, BLOCK_MASK, R_FIRST, R_MARK, R_NEWEST, RECORD, type Slots } from "./slots.ts";
+import {
+  BLOCK_BITS,
+  BLOCK_MASK,
+  COUNT_SHIFT,
+  R_FIRST,
+  R_MARK,
+  R_NEWEST,
+  R_PIN,
+  R_SHAPE,
+  RECORD,
+  SHAPE_HEAVY,
+  SHAPE_MASK,
+  type Slots,
+} from "./slots.ts";
 import type { WindowPlan } from "./window_options.ts";
 
 const FORMAT = 1;
@@ -20,6 +34,8 @@ const TAG_EVENTS = 3;
 const TAG_END = 4;
 /** Bytes of the buffers for actors written before their turn. */
 const EARLY_BYTES = 1 << 16;
+/** Events up to which a light actor is written at once: a pin would cost as much. */
+const WRITTEN_AT_ONCE = 64;
 
 export type WriteExtra = (slot: number, w: ByteWriter) => void;
 export type ReadExtra = (slot: number, r: ByteReader) => void;
@@ -55,9 +71,14 @@ export class TableSnapshot {
   private early: ByteWriter[] = [];
   private spare: ByteWriter[] = [];
   private pins: PinnedActor[] = [];
+  /** Pinned segments of light actors: slot (-1 when written) and shape at the cut; the next to be written. */
+  private pinnedSlots: number[] = [];
+  private pinnedShapes: number[] = [];
+  private pinnedNext = 0;
 
   constructor(host: SnapshotHost) {
     this.host = host;
+    host.light.onUnpin = (pin) => this.writePinned(pin - 1, this.side());
   }
 
   /** The cut is now; a snapshot under way is given up. */
@@ -76,6 +97,12 @@ export class TableSnapshot {
   abandon(): void {
     for (const p of this.pins) while (p.pin.written < p.pin.refs.length) this.unpinNext(p.pin);
     this.pins = [];
+    for (const slot of this.pinnedSlots) {
+      if (slot >= 0) this.host.slots.words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + R_PIN] = 0;
+    }
+    this.pinnedSlots = [];
+    this.pinnedShapes = [];
+    this.pinnedNext = 0;
     this.early = [];
     this.active = false;
   }
@@ -86,12 +113,40 @@ export class TableSnapshot {
     const r = (slot & BLOCK_MASK) * RECORD;
     if (rec[r + R_MARK] === this.mark) return;
     rec[r + R_MARK] = this.mark;
+    const isLong = rec[r + R_SHAPE] !== SHAPE_HEAVY && this.host.light.count(rec, r) > WRITTEN_AT_ONCE;
+    this.writeActor(slot, this.side(), isLong);
+    if (!isLong) return;
+    this.pinnedSlots.push(slot);
+    this.pinnedShapes.push(rec[r + R_SHAPE]);
+    rec[r + R_PIN] = this.pinnedSlots.length;
+  }
+
+  /** The buffer for what is written before its turn. */
+  private side(): ByteWriter {
     let w = this.early.at(-1);
     if (w === undefined || w.length >= EARLY_BYTES) {
       w = this.spare.pop() ?? new Writer(EARLY_BYTES + 4096);
       this.early.push(w);
     }
-    this.writeActor(slot, w);
+    return w;
+  }
+
+  /** Writes the events of a pinned segment as they were at the cut. */
+  private writePinned(pin: number, w: ByteWriter): void {
+    const slot = this.pinnedSlots[pin];
+    if (slot < 0) return;
+    this.pinnedSlots[pin] = -1;
+    const { keys, slots, light } = this.host;
+    const rec = slots.words[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    rec[r + R_PIN] = 0;
+    const shape = this.pinnedShapes[pin];
+    const n = (shape >>> COUNT_SHIFT) & SHAPE_MASK;
+    w.u8(TAG_EVENTS);
+    w.u32(keys.keyHi(slot));
+    w.u32(keys.keyLo(slot));
+    w.varint(n);
+    this.writeEvents(light.words(rec, r), light.placeOffset(rec, r, shape & SHAPE_MASK), n, w);
   }
 
   /** Writes about bytesMax bytes more; true when the snapshot is whole. */
@@ -105,7 +160,8 @@ export class TableSnapshot {
         w.bytes(early.view());
         early.reset();
         if (this.spare.length < 4) this.spare.push(early);
-      } else if (this.pins.length > 0) {
+      } else if (this.pinnedNext < this.pinnedSlots.length) this.writePinned(this.pinnedNext++, w);
+      else if (this.pins.length > 0) {
         if (this.writeChunk(this.pins[0], w)) this.pins.shift();
       } else if (this.cursor < this.actors) this.writeNext(w);
       else {
@@ -133,10 +189,11 @@ export class TableSnapshot {
     const r = (slot & BLOCK_MASK) * RECORD;
     if (rec[r + R_MARK] === this.mark) return;
     rec[r + R_MARK] = this.mark;
-    this.writeActor(slot, w);
+    this.writeActor(slot, w, false);
   }
 
-  private writeActor(slot: number, w: ByteWriter): void {
+  /** `isPinned`: the events of a light actor are left for later. */
+  private writeActor(slot: number, w: ByteWriter, isPinned: boolean): void {
     const { keys, slots, light } = this.host;
     const rec = slots.words[slot >>> BLOCK_BITS];
     const times = slots.times[slot >>> BLOCK_BITS];
@@ -157,7 +214,7 @@ export class TableSnapshot {
       w.varint(0);
       return;
     }
-    const n = light.count(rec, r);
+    const n = isPinned ? 0 : light.count(rec, r);
     w.varint(n);
     if (n > 0) this.writeEvents(light.words(rec, r), light.offset(rec, r, 0), n, w);
   }
