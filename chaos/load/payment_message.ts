@@ -32,6 +32,7 @@ const AT_COUNTRY = 6;
 const AT_LOCATION = 7;
 const PLACES = 8;
 
+const ID_PREFIX_LENGTH = 24;
 const USER_PREFIX = "usr_8mQ2xKpT04vL";
 const MERCHANT_PREFIX = "acct_1032D82eZvK";
 const CARD_PREFIX = "tok_1PgC7zLkdIwHu7ix";
@@ -115,7 +116,7 @@ function templatePayment(prefix: string, currency: string, rng: Prng): Payment {
 }
 
 export interface MessageOptions {
-  /** First 24 characters of every id. */
+  /** First ID_PREFIX_LENGTH characters of every id. */
   readonly id_prefix: string;
   readonly currency: string;
   /** Payments of the past: folded, not decided. */
@@ -134,7 +135,9 @@ export class PaymentMessage {
     this.#batchAt = batchAt;
   }
 
+  /** Throws RangeError for a prefix of another length: the places that are patched follow from it. */
   static create(o: MessageOptions, rng: Prng): PaymentMessage {
+    if (o.id_prefix.length !== ID_PREFIX_LENGTH) throw new RangeError(`id_prefix: ${o.id_prefix.length} characters`);
     const payments = Array.from({ length: MESSAGE_ROWS }, () => templatePayment(o.id_prefix, o.currency, rng));
     const request = create(AnalyzeStreamRequestSchema, {
       batchId: BigInt(BATCH_ID_FIRST),
