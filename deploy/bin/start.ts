@@ -102,7 +102,6 @@ const started = performance.now();
 const data_dir = resolve(args["data-dir"]);
 const ready_file = join(data_dir, "ready.json");
 await mkdir(join(data_dir, "logs"), { recursive: true });
-await rm(ready_file, { force: true });
 const log_file = args.log ?? join(data_dir, "logs", "node.log");
 const log =
   log_file === "-"
@@ -117,13 +116,15 @@ let line: LiveLine | null = null;
 let features: NodeFeatureExport | null = null;
 let ending = false;
 let announced: Record<string, unknown> | null = null;
+/** Whether the data folder is this process's: until then ready.json may be that of a node that runs. */
+let holds_folder = false;
 
 async function end(code: number): Promise<void> {
   if (ending) return;
   ending = true;
   line?.stop();
   feed?.stop();
-  await rm(ready_file, { force: true });
+  if (holds_folder) await rm(ready_file, { force: true });
   await node?.close().catch((e: Error) => log.error({ message: e.message }, "close failed"));
   finishExport();
   await nats?.stop();
@@ -135,7 +136,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => vo
 process.on("uncaughtException", (error) => {
   log.fatal({ name: error.name, message: error.message, stack: error.stack }, "defect");
   process.stderr.write(`defect: ${error.stack}\n`);
-  rmSync(ready_file, { force: true });
+  if (holds_folder) rmSync(ready_file, { force: true });
   process.exit(1);
 });
 
@@ -177,6 +178,8 @@ async function main(): Promise<void> {
   if (args["nats-url"] === undefined) {
     nats = await startKeptNats(nats_port);
   }
+  holds_folder = true;
+  await rm(ready_file, { force: true });
   const nats_url = args["nats-url"] ?? (nats as KeptNats).url;
   const tenants_path = join(data_dir, "tenants.json");
   const demo = createDemoTenant(tenants_path);

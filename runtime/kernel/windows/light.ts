@@ -45,7 +45,7 @@ export class Light extends LightStore {
   /** Fills the plan's tallies, those of delayed windows only if they are wanted, for a query at timeUs. */
   query(rec: Uint32Array, r: number, timeUs: number, delayed: boolean): void {
     const tallies = this.tallies(rec, r);
-    const late = tallies !== null && timeAt(this.words(rec, r), this.newest(rec, r)) > timeUs;
+    const late = tallies !== null && !(timeAt(this.words(rec, r), this.newest(rec, r)) <= timeUs);
     if (tallies === null || late) {
       this.scan(rec, r, timeUs);
       if (delayed) this.scanDelayed(rec, r, timeUs);

@@ -1,6 +1,6 @@
 /**
  * The events of light actors: at most LIGHT_EVENTS each, contiguous in one segment and in order of time, with summaries
- * of groups where there are many. Nothing else is kept but a flag on events whose counterparty came again.
+ * of groups, fingerprints and standing tallies where there are many, and a flag on those whose counterparty came again.
  */
 import { SLAB_BITS, SLAB_MASK } from "./event_arena.ts";
 import {
@@ -41,7 +41,7 @@ export class LightStore {
   private readonly standing: Standing;
   /** Of the last append: time of the newest earlier event of the same counterparty, -Infinity without. */
   metUs = Number.NEGATIVE_INFINITY;
-  /** Told of a snapshot's pin before the pinned events move or change (appends behind them and drops do neither). */
+  /** Told of a snapshot's pin before the pinned events move or change. */
   onUnpin: (pin: number) => void = () => {};
 
   constructor(plan: WindowPlan) {

@@ -1,6 +1,6 @@
 /**
  * Actors and their events: who is light and who heavy, what enters, what is dropped, what a query writes. An actor is
- * light (a scan of its few events) or heavy (indexes); which, is never seen: the same calls give the same bits, also
+ * light (its events in one segment) or heavy (indexes); which, is never seen: the same calls give the same bits, also
  * after a snapshot was loaded. An append drops at most DROPS_PER_APPEND events that are older than the retention.
  */
 import { KeyTable } from "../key_table.ts";
