@@ -1,8 +1,9 @@
 /**
  * How a node's process is started. The node holds its state in large typed arrays and its messages in short-lived
- * buffers, which V8 counts as external memory. By its defaults it would mark the whole heap every 64 MB of buffers;
- * without that limit, whenever the small heap of objects grew by a little: five times a second, on as many threads as
- * there are, a quarter of all processor time. Small semi-spaces free buffers early; one helper thread is enough.
+ * buffers, which V8 counts as external memory: by its separate limit it would mark the whole heap every 64 MB of them.
+ * Without that limit it still marks whenever the small heap of objects grew by a little, up to five times a second when
+ * many actors are new; a larger step, small semi-spaces and one helper thread make the slowest answers less slow and
+ * change nothing in what is decided a second (400,000 users, 80,000/s offered: p99 164 ms instead of 185).
  */
 export const NODE_FLAGS: readonly string[] = [
   "--max-semi-space-size=8",
