@@ -19,6 +19,8 @@ export interface MailboxOptions {
 
 export class Mailbox implements Intake {
   readonly shards: number;
+  /** Rows that all blocks hold. */
+  readonly rowsMax: number;
   readonly #clock: Clock;
   readonly #free: RowBlock[] = [];
   #waiting: RowBlock[] = [];
@@ -35,6 +37,7 @@ export class Mailbox implements Intake {
   constructor(o: MailboxOptions) {
     this.shards = o.shards;
     this.#clock = o.clock;
+    this.rowsMax = o.blocks_max * BLOCK_ROWS;
     for (let i = 0; i < o.blocks_max; i++) this.#free.push(new RowBlock());
   }
 

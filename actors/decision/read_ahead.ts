@@ -6,6 +6,7 @@
  */
 import { isPayment, type RowBlock } from "../../proto/columns.ts";
 import type { Interner } from "../../runtime/kernel/interner.ts";
+import { NEAR_STEPS } from "../../runtime/kernel/windows/window_table.ts";
 import { READ_AHEAD_ROWS } from "../../runtime/program.ts";
 import type { MerchantActors } from "../entity/merchant_actors.ts";
 import type { UserActors } from "../user/user_actors.ts";
@@ -35,12 +36,10 @@ export class ReadAhead {
       const code = this.#merchantCodes.find(b.merchant.hi[r], b.merchant.lo[r]);
       this.#merchantSlots[n++] = this.#merchants.knownSlot(code);
     }
-    this.#records(n);
-    this.#events(n);
-    this.#boundaries(n);
+    for (let step = 0; step < NEAR_STEPS; step++) this.#near(n, step);
   }
 
-  #records(n: number): void {
+  #near(n: number, step: number): void {
     const users = this.#users.windows;
     const merchants = this.#merchants.windows;
     const { extras } = this.#users;
@@ -48,34 +47,8 @@ export class ReadAhead {
     for (let i = 0; i < n; i++) {
       const user = this.#userSlots[i];
       const merchant = this.#merchantSlots[i];
-      if (user >= 0) sum += users.nearRecord(user) + extras.near(user);
-      if (merchant >= 0) sum += merchants.nearRecord(merchant);
-    }
-    this.sink = sum;
-  }
-
-  #events(n: number): void {
-    const users = this.#users.windows;
-    const merchants = this.#merchants.windows;
-    let sum = 0;
-    for (let i = 0; i < n; i++) {
-      const user = this.#userSlots[i];
-      const merchant = this.#merchantSlots[i];
-      if (user >= 0) sum += users.nearEvents(user);
-      if (merchant >= 0) sum += merchants.nearEvents(merchant);
-    }
-    this.sink = sum;
-  }
-
-  #boundaries(n: number): void {
-    const users = this.#users.windows;
-    const merchants = this.#merchants.windows;
-    let sum = 0;
-    for (let i = 0; i < n; i++) {
-      const user = this.#userSlots[i];
-      const merchant = this.#merchantSlots[i];
-      if (user >= 0) sum += users.nearBoundaries(user);
-      if (merchant >= 0) sum += merchants.nearBoundaries(merchant);
+      if (user >= 0) sum += users.near(user, step) + (step === 0 ? extras.near(user) : 0);
+      if (merchant >= 0) sum += merchants.near(merchant, step);
     }
     this.sink = sum;
   }

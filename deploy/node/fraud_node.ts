@@ -84,10 +84,6 @@ export interface FraudNode {
   close(): Promise<void>;
 }
 
-function mailboxBlocks(o: FraudNodeOptions): number {
-  return o.mailbox_blocks_max ?? MAILBOX_BLOCKS;
-}
-
 function testCards(tenants: readonly Tenant[]): TestCards {
   const cards = new TestCards(tenants.length);
   for (const t of tenants) {
@@ -166,7 +162,7 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
   const sealer = (journalId: string) => new SectionSealer(identity.tenants, journalId, o.shards > 1);
   const runtime = await openRuntime(o, { identity, link, fsync_per_s, decider, observer, sealer });
   closers.push(() => runtime.close(5000));
-  watchMailbox(runtime, stats, mailboxBlocks(o));
+  watchMailbox(runtime, stats);
   const decisions = new StoredDecisions(runtime, texts, identity.tenants, sealer);
   const streams = o.public_streams ? await PublicStreams.open(link) : null;
   const gateway = await startGateway({
@@ -229,7 +225,7 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
     timers: systemTimers,
     observer: p.observer,
     tenantIndex: tenantIndex(p.identity.tenants),
-    mailbox_blocks_max: mailboxBlocks(o),
+    mailbox_blocks_max: o.mailbox_blocks_max ?? MAILBOX_BLOCKS,
     // Appends stay under half of what the disk can make durable, over all shards.
     tick_age_us_min: Math.min(20_000, (2e6 * o.shards) / p.fsync_per_s),
     snapshot_interval_ms: o.snapshot_interval_ms,
@@ -246,8 +242,8 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
 }
 
 /** Copies the mailbox's counters into the stats whenever they are read, by a coarse timer. */
-function watchMailbox(runtime: RuntimeNode, stats: RuntimeStats, blocks: number): void {
-  stats.mailbox_rows_max = BLOCK_ROWS * blocks;
+function watchMailbox(runtime: RuntimeNode, stats: RuntimeStats): void {
+  stats.mailbox_rows_max = runtime.mailbox.rowsMax;
   const timer = setInterval(() => {
     stats.mailbox_rows = runtime.mailbox.depth;
     stats.shed_rows = runtime.mailbox.shed;

@@ -55,3 +55,19 @@ export function putEvent(
   }
   words[o + WORD_COUNTERPARTY] = counterparty;
 }
+
+/** Writes the words behind putEvent's but the last: the id, in tables with ids, and the frame. */
+export function putOrigin(
+  words: Uint32Array,
+  o: number,
+  stride: number,
+  idHi: number,
+  idLo: number,
+  frame: number,
+): void {
+  if (stride === STRIDE_WITH_IDS) {
+    words[o + WORD_ID_HI] = idHi;
+    words[o + WORD_ID_LO] = idLo;
+  }
+  words[o + frameWord(stride)] = frame;
+}

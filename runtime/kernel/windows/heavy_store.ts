@@ -4,7 +4,7 @@
  * made when they are needed, and may be pinned by a snapshot: then they are copied before they change.
  */
 import { CHUNK_CLASS, CHUNK_EVENTS, SLAB_BITS, SLAB_MASK } from "./event_arena.ts";
-import { FRAUD, putEvent, REVERSED, SUPERSEDED, timeAt, WORD_ID_HI, WORD_ID_LO } from "./event_words.ts";
+import { FRAUD, putEvent, putOrigin, REVERSED, SUPERSEDED, timeAt } from "./event_words.ts";
 import { addEvent, T_DISTINCT, T_MAX, TALLY } from "./tally.ts";
 import type { WindowPlan } from "./window_options.ts";
 
@@ -183,11 +183,7 @@ export class HeavyStore {
     const words = this.slabs[ref >>> SLAB_BITS];
     const o = (ref & SLAB_MASK) * this.stride;
     putEvent(words, o, timeUs, amount, cp, flags);
-    if (this.plan.ids) {
-      words[o + WORD_ID_HI] = idHi;
-      words[o + WORD_ID_LO] = idLo;
-    }
-    words[o + this.stride - 2] = frame;
+    putOrigin(words, o, this.stride, idHi, idLo, frame);
     words[o + this.stride - 1] = back;
   }
 

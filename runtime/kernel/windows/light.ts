@@ -45,18 +45,15 @@ export class Light extends LightStore {
   /** Fills the plan's tallies, those of delayed windows only if they are wanted, for a query at timeUs. */
   query(rec: Uint32Array, r: number, timeUs: number, delayed: boolean): void {
     const tallies = this.tallies(rec, r);
-    const late = tallies !== null && !(timeAt(this.words(rec, r), this.newest(rec, r)) <= timeUs);
-    if (tallies === null || late) {
-      this.scan(rec, r, timeUs);
-      if (delayed) this.scanDelayed(rec, r, timeUs);
-    } else if (tallies.valid) {
-      tallies.moveTo(timeUs, this.head(rec, r), this.end(rec, r), this.summary(rec, r));
-      tallies.tell();
-    } else {
-      this.scan(rec, r, timeUs);
-      if (this.plan.delayedWindows > 0) this.scanDelayed(rec, r, timeUs);
-      this.keep(tallies, rec, r, timeUs);
+    const kept = tallies !== null && timeAt(this.words(rec, r), this.newest(rec, r)) <= timeUs ? tallies : null;
+    if (kept?.valid) {
+      kept.moveTo(timeUs, this.head(rec, r), this.end(rec, r), this.summary(rec, r));
+      kept.tell();
+      return;
     }
+    this.scan(rec, r, timeUs);
+    if (delayed || (kept !== null && this.plan.delayedWindows > 0)) this.scanDelayed(rec, r, timeUs);
+    if (kept !== null) this.keep(kept, rec, r, timeUs);
   }
 
   private newest(rec: Uint32Array, r: number): number {

@@ -6,11 +6,11 @@ import { SLAB_BITS, SLAB_MASK } from "./event_arena.ts";
 import {
   FRAUD,
   putEvent,
+  putOrigin,
   REVERSED,
   SUPERSEDED,
   timeAt,
   WORD_COUNTERPARTY,
-  WORD_ID_HI,
   WORD_ID_LO,
 } from "./event_words.ts";
 import { putFingerprint, searchFingerprint } from "./fingerprints.ts";
@@ -93,13 +93,15 @@ export class LightStore {
     return start < 0 ? -1 : this.base(rec, r) + start;
   }
 
-  /** Offset of the counterparties' bytes in words(), in a segment with summaries. */
+  /** Offset of the counterparties' bytes in words(), -1 in a segment without. */
   private counterparties(rec: Uint32Array, r: number): number {
-    return this.base(rec, r) + this.summaries.counterparties[rec[r + R_SHAPE] >>> CLASS_SHIFT];
+    const start = this.summaries.counterparties[rec[r + R_SHAPE] >>> CLASS_SHIFT];
+    return start < 0 ? -1 : this.base(rec, r) + start;
   }
 
   private idBytes(rec: Uint32Array, r: number): number {
-    return this.base(rec, r) + this.summaries.idBytes[rec[r + R_SHAPE] >>> CLASS_SHIFT];
+    const start = this.summaries.idBytes[rec[r + R_SHAPE] >>> CLASS_SHIFT];
+    return start < 0 ? -1 : this.base(rec, r) + start;
   }
 
   /** The standing tallies, valid or not, of a segment with summaries; null without. */
@@ -219,8 +221,8 @@ export class LightStore {
       rec[r + R_SHAPE] = 1 << CLASS_SHIFT;
       return;
     }
-    const head = shape & SHAPE_MASK;
-    const count = (shape >>> COUNT_SHIFT) & SHAPE_MASK;
+    const head = this.head(rec, r);
+    const count = this.count(rec, r);
     const cls = shape >>> CLASS_SHIFT;
     if (head + count < this.summaries.capacity[cls]) return;
     this.unpin(rec, r);
@@ -321,11 +323,7 @@ export class LightStore {
     }
     const o = base + place * stride;
     putEvent(words, o, timeUs, amount, cp, own);
-    if (this.plan.ids) {
-      words[o + WORD_ID_HI] = idHi;
-      words[o + WORD_ID_LO] = idLo;
-    }
-    words[o + this.plan.frameWord] = frame;
+    putOrigin(words, o, this.plan.stride, idHi, idLo, frame);
     this.validTallies(rec, r)?.insert(place);
     this.metUs = Number.NEGATIVE_INFINITY;
     if ((own & REVERSED) === 0) this.meet(rec, r, place, cp);
@@ -360,7 +358,7 @@ export class LightStore {
     const { stride } = this.plan;
     const head = this.head(rec, r);
     const base = this.base(rec, r);
-    const bytes = this.summary(rec, r) < 0 ? -1 : this.counterparties(rec, r);
+    const bytes = this.counterparties(rec, r);
     for (let p = place - 1; p >= head; p--) {
       if (bytes >= 0) p = searchFingerprint(words, bytes, p, head, cp);
       const o = base + p * stride;
@@ -409,7 +407,7 @@ export class LightStore {
     const { stride } = this.plan;
     const head = this.head(rec, r);
     const base = this.base(rec, r) + WORD_ID_LO;
-    const bytes = this.summary(rec, r) < 0 ? -1 : this.idBytes(rec, r);
+    const bytes = this.idBytes(rec, r);
     for (let p = head + n - 1; p >= head; p--) {
       if (bytes >= 0) p = searchFingerprint(words, bytes, p, head, idLo);
       const o = base + p * stride;

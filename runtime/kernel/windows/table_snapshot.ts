@@ -142,10 +142,7 @@ export class TableSnapshot {
     rec[r + R_PIN] = 0;
     const shape = this.pinnedShapes[pin];
     const n = (shape >>> COUNT_SHIFT) & SHAPE_MASK;
-    w.u8(TAG_EVENTS);
-    w.u32(keys.keyHi(slot));
-    w.u32(keys.keyLo(slot));
-    w.varint(n);
+    headEvents(w, keys.keyHi(slot), keys.keyLo(slot), n);
     this.writeEvents(light.words(rec, r), light.placeOffset(rec, r, shape & SHAPE_MASK), n, w);
   }
 
@@ -238,10 +235,7 @@ export class TableSnapshot {
       const from = pin.written === 0 ? pin.skip : 0;
       const before = pin.written === 0 ? 0 : pin.written * CHUNK_EVENTS - pin.skip;
       const n = Math.min(CHUNK_EVENTS - from, pin.events - before);
-      w.u8(TAG_EVENTS);
-      w.u32(p.hi);
-      w.u32(p.lo);
-      w.varint(n);
+      headEvents(w, p.hi, p.lo, n);
       this.writeEvents(arena.slabs[ref >>> SLAB_BITS], ((ref & SLAB_MASK) + from) * stride, n, w);
       this.unpinNext(pin);
     }
@@ -253,6 +247,14 @@ export class TableSnapshot {
     if (pin.owned[k] === 1) this.host.plan.arena.free(pin.refs[k]);
     if (pin.written === pin.refs.length && pin.store.pin === pin) pin.store.pin = null;
   }
+}
+
+/** Begins a record of n events, written behind their actor's own. */
+function headEvents(w: ByteWriter, hi: number, lo: number, n: number): void {
+  w.u8(TAG_EVENTS);
+  w.u32(hi);
+  w.u32(lo);
+  w.varint(n);
 }
 
 /**

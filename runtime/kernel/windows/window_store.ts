@@ -43,6 +43,9 @@ export const LATE = 1;
 /** The table is full: shed the row. */
 export const FULL = 2;
 
+/** Steps of near(). */
+export const NEAR_STEPS = 3;
+
 const DROPS_PER_APPEND = 64;
 const NEVER = Number.NEGATIVE_INFINITY;
 
@@ -102,24 +105,17 @@ export class WindowStore implements SnapshotHost, HeldEvents {
     return rec[r + R_SHAPE] === SHAPE_HEAVY ? this.heavies[rec[r + R_PLACE]] : null;
   }
 
-  /** Reads the actor's record, so that it is near when it is needed. The result means nothing. */
-  nearRecord(slot: number): number {
-    return this.slots.words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD];
-  }
-
-  /** Reads what an append and its query will read of an actor, but for boundaries of light ones, so that it is near. */
-  nearEvents(slot: number): number {
+  /**
+   * Reads what an append and its query will read of an actor, so that it is near; the result means nothing. Step 0 of
+   * NEAR_STEPS reads the record, 1 the events, 2 those at the boundaries of light actors: each finds its place by the
+   * one before.
+   */
+  near(slot: number, step: number): number {
     const rec = this.slots.words[slot >>> BLOCK_BITS];
     const r = (slot & BLOCK_MASK) * RECORD;
-    if (rec[r + R_SHAPE] === SHAPE_HEAVY) return this.heavies[rec[r + R_PLACE]]!.near();
-    return this.light.near(rec, r);
-  }
-
-  /** After nearEvents: reads the events at the boundaries. */
-  nearBoundaries(slot: number): number {
-    const rec = this.slots.words[slot >>> BLOCK_BITS];
-    const r = (slot & BLOCK_MASK) * RECORD;
-    return rec[r + R_SHAPE] === SHAPE_HEAVY ? 0 : this.light.nearBoundaries(rec, r);
+    if (step === 0) return rec[r];
+    if (rec[r + R_SHAPE] === SHAPE_HEAVY) return step === 1 ? this.heavies[rec[r + R_PLACE]]!.near() : 0;
+    return step === 1 ? this.light.near(rec, r) : this.light.nearBoundaries(rec, r);
   }
 
   /** Events held of an actor. */

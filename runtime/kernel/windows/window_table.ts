@@ -13,7 +13,7 @@ import { WindowStore } from "./window_store.ts";
 
 export type { ReadExtra, WriteExtra } from "./table_snapshot.ts";
 export type { WindowOptions } from "./window_options.ts";
-export { FULL, INSERTED, LATE } from "./window_store.ts";
+export { FULL, INSERTED, LATE, NEAR_STEPS } from "./window_store.ts";
 
 const NEVER = Number.NEGATIVE_INFINITY;
 
