@@ -56,6 +56,13 @@ function wrongEnum(schema: DescMessage, json: JsonObject): Refusal | null {
 function refusalOf(error: unknown): Refusal {
   const cause = (error as { cause?: { field?: () => { name?: string }; message?: string } }).cause;
   const field = typeof cause?.field === "function" ? cause.field().name : undefined;
-  if (field !== undefined) return refusal(ErrorCode.INVALID, String(cause?.message), { field });
+  if (field !== undefined) return refusal(ErrorCode.INVALID, `${cause?.message}${unitHint(field)}`, { field });
   return refusal(ErrorCode.MALFORMED, error instanceof Error ? error.message : "not the expected JSON");
+}
+
+/** RFC 3339 texts are the usual mistake: units are last in names, and worth saying. */
+function unitHint(field: string): string {
+  return field.endsWith("_us")
+    ? "; expected microseconds since 1970-01-01 UTC, a number or its digits as a string"
+    : "";
 }

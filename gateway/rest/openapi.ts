@@ -87,6 +87,7 @@ const STATUS_TEXTS: Record<number, string> = {
   401: "No valid API key.",
   403: "tenant_id is not the API key's tenant.",
   404: "No such decision.",
+  405: "The address takes another method: see Allow.",
   409: "The same id of this user exists with other content.",
   413: "The body or the list is larger than its limit.",
   415: "The body is not application/json.",
@@ -127,7 +128,7 @@ function parameter(name: string, where: "path" | "query", description: string, s
 }
 
 function operation(id: string, summary: string, body: Json | null, ok: Json, also: number[], parameters: Json[]): Json {
-  const statuses = [400, 401, 403, ...also, ...(body === null ? [] : [413, 415]), 429, 500, 503];
+  const statuses = [400, 401, 403, 405, ...also, ...(body === null ? [] : [413, 415]), 429, 500, 503];
   const responses: Json = { 200: { description: "Done.", content: { "application/json": { schema: ok } } } };
   for (const status of statuses.sort((a, b) => a - b)) responses[status] = problemResponse(status);
   const request =

@@ -22,6 +22,7 @@ const TITLES: Record<number, string> = {
   401: "No valid API key",
   403: "Not allowed",
   404: "Not found",
+  405: "Method not allowed",
   409: "Exists with other content",
   413: "Too large",
   415: "Unsupported media type",
@@ -69,10 +70,15 @@ export function problemOf(refused: Refusal, status: number): Problem {
     type: `urn:fraudguard:problem:${name.toLowerCase().replaceAll("_", "-")}`,
     title: TITLES[status] ?? "Error",
     status,
-    detail: refused.field === "" ? refused.message : `${refused.field}: ${refused.message}`,
+    detail: namesField(refused) ? refused.message : `${refused.field}: ${refused.message}`,
     errors: [{ field: refused.field, code: name, message: refused.message }],
   };
   return status === 503 ? { ...problem, outcome_unknown: refused.outcomeUnknown } : problem;
+}
+
+/** Most messages begin with the field's name: said once is enough. */
+function namesField(refused: Refusal): boolean {
+  return refused.message.startsWith(refused.field);
 }
 
 export function sendProblem(reply: FastifyReply, refused: Refusal, status: number): void {

@@ -83,6 +83,22 @@ test("analyze: every kind of mistake is a problem that names the field", async (
   }
 });
 
+test("a wrong method is told the right ones, a wrong time its unit, a field at fault once", async () => {
+  for (const [path, allow] of [
+    ["/v1/fraud/analyze", "POST"],
+    ["/v1/fraud/risk-score/a%2Fb?user_id=u", "GET, HEAD"],
+  ]) {
+    const method = allow === "POST" ? "GET" : "DELETE";
+    const wrong = await fetch(`http://127.0.0.1:${t.gateway.restPort}${path}`, { method });
+    assert.deepEqual([wrong.status, wrong.headers.get("allow")?.split(", ").sort().join(", ")], [405, allow]);
+  }
+  assert.equal((await ask("/v1/fraud/analyze/")).status, 404);
+  const time = await ask("/v1/fraud/analyze", paymentJson(1, { eventTimeUs: "2026-01-01T00:00:00Z" }));
+  assert.match(time.body.detail, /microseconds since 1970/);
+  const amount = await ask("/v1/fraud/analyze", paymentJson(1, { amountMinor: -1 }));
+  assert.equal(amount.body.detail.split("amount_minor").length, 2, amount.body.detail);
+});
+
 test("401, 403, 404, 409, 413, 415, 429, 500, 503 as problems", async () => {
   const none = await ask("/v1/fraud/analyze", paymentJson(1), null);
   assert.deepEqual([none.status, none.headers.get("www-authenticate")], [401, "Bearer"]);
@@ -106,6 +122,7 @@ test("401, 403, 404, 409, 413, 415, 429, 500, 503 as problems", async () => {
     body: "hello",
   });
   assert.equal(text.status, 415);
+  assert.match(((await text.json()) as { detail: string }).detail, /content-type: application\/json/);
   t.intake.full = true;
   const shed = await ask("/v1/fraud/analyze", paymentJson(1));
   assert.deepEqual([shed.status, shed.headers.get("retry-after")], [429, "2"]);
@@ -187,6 +204,8 @@ test("the OpenAPI document: paths, errors, schemas with the limits of the proto,
   const { schemas } = body.components;
   assert.match(schemas.Payment.properties.transactionId.description, /1\.\.64 bytes/);
   assert.deepEqual(schemas.Payment.required.slice(0, 2), ["transactionId", "userId"]);
+  assert.deepEqual(schemas.RecordEventRequest.required, ["eventId", "userId", "kind", "eventTimeUs"]);
+  assert.ok(["outcome", "revision"].every((f) => schemas.ReportOutcomeRequest.required.includes(f)));
   assert.deepEqual(schemas.Payment.properties.amountMinor.type, ["string", "integer"]);
   assert.deepEqual(schemas.Outcome.enum.slice(1), ["ALLOW", "CHALLENGE", "REVIEW", "BLOCK"]);
   for (const s of ["400", "401", "403", "409", "413", "429", "503"]) {

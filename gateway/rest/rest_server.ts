@@ -74,9 +74,16 @@ function createApp(options: RestServerOptions): FastifyInstance {
         }) as unknown as FastifyInstance);
   app.removeContentTypeParser("text/plain");
   app.decorateRequest("tenant", null);
+  const routes = routesOf(app);
   app.setErrorHandler((error: FastifyError | ProblemError, _request, reply) => onError(error, reply, options.log));
-  app.setNotFoundHandler((_request, reply) => {
-    sendProblem(reply, refusal(ErrorCode.NOT_FOUND, "no such address"), 404);
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = methodsAt(routes, request.url.split("?", 1)[0]);
+    if (allowed.length === 0) {
+      sendProblem(reply, refusal(ErrorCode.NOT_FOUND, "no such address: /openapi.json lists them"), 404);
+    } else {
+      reply.header("allow", allowed.join(", "));
+      sendProblem(reply, refusal(ErrorCode.INVALID, `this address takes ${allowed.join(", ")}`), 405);
+    }
   });
   countRequests(app, options.metrics);
   app.register(async (v1) => {
@@ -85,6 +92,30 @@ function createApp(options: RestServerOptions): FastifyInstance {
   });
   operationRoutes(app, options);
   return app;
+}
+
+interface Route {
+  readonly method: string;
+  /** Parts of its path; those that begin with a colon stand for any text. */
+  readonly parts: readonly string[];
+}
+
+/** The app's routes, complete when it listens. */
+function routesOf(app: FastifyInstance): readonly Route[] {
+  const routes: Route[] = [];
+  app.addHook("onRoute", ({ method, url }) => {
+    for (const m of [method].flat()) routes.push({ method: m, parts: url.split("/") });
+  });
+  return routes;
+}
+
+/** Methods with which the path would be served. */
+function methodsAt(routes: readonly Route[], path: string): string[] {
+  const parts = path.split("/");
+  const matches = (r: Route) =>
+    r.parts.length === parts.length &&
+    r.parts.every((p, i) => p === parts[i] || (p.startsWith(":") && parts[i] !== ""));
+  return routes.filter(matches).map((r) => r.method);
 }
 
 async function authenticate(request: FastifyRequest, identity: Identity): Promise<void> {
@@ -135,6 +166,8 @@ function onError(error: FastifyError | ProblemError, reply: FastifyReply, log: L
   const status = error.statusCode ?? 500;
   if (status === 413) {
     sendProblem(reply, refusal(ErrorCode.INVALID, `the body is larger than ${BODY_BYTES_MAX} bytes`), 413);
+  } else if (status === 415) {
+    sendProblem(reply, refusal(ErrorCode.MALFORMED, "send JSON with the header content-type: application/json"), 415);
   } else if (status >= 400 && status < 500) {
     sendProblem(reply, refusal(ErrorCode.MALFORMED, error.message), status);
   } else {

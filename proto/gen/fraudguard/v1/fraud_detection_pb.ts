@@ -389,6 +389,8 @@ export const AnalyzeResultSchema: GenMessage<AnalyzeResult> = /*@__PURE__*/
  */
 export type AnalyzeRequest = Message<"fraudguard.v1.AnalyzeRequest"> & {
   /**
+   * Required.
+   *
    * @generated from field: fraudguard.v1.Payment payment = 1;
    */
   payment?: Payment | undefined;
@@ -488,7 +490,7 @@ export const AnalyzeStreamResponseSchema: GenMessage<AnalyzeStreamResponse> = /*
  */
 export type BulkAnalyzeRequest = Message<"fraudguard.v1.BulkAnalyzeRequest"> & {
   /**
-   * 1..1,000 payments.
+   * Required, 1..1,000 payments.
    *
    * @generated from field: repeated fraudguard.v1.Payment payments = 1;
    */
@@ -588,6 +590,8 @@ export type ReportOutcomeRequest = Message<"fraudguard.v1.ReportOutcomeRequest">
   userId: string;
 
   /**
+   * Required.
+   *
    * @generated from field: fraudguard.v1.OutcomeKind outcome = 3;
    */
   outcome: OutcomeKind;
@@ -600,7 +604,7 @@ export type ReportOutcomeRequest = Message<"fraudguard.v1.ReportOutcomeRequest">
   knownTimeUs: bigint;
 
   /**
-   * 1..65,535: the newest wins; a lower or equal one changes nothing and is answered with the standing one.
+   * Required, 1..65,535: the newest wins; a lower or equal one changes nothing and is answered with the standing one.
    *
    * @generated from field: uint32 revision = 5;
    */
@@ -676,6 +680,8 @@ export type RecordEventRequest = Message<"fraudguard.v1.RecordEventRequest"> & {
   userId: string;
 
   /**
+   * Required.
+   *
    * @generated from field: fraudguard.v1.EventKind kind = 3;
    */
   kind: EventKind;
