@@ -3,7 +3,7 @@
  * owns the order of a shutdown: refuse new calls, answer what was taken, then close.
  */
 import type { Registry } from "prom-client";
-import type { Clock, Intake } from "../runtime/ports.ts";
+import type { Clock, Intake, Timers } from "../runtime/ports.ts";
 import { CallDesk } from "./calls/call_desk.ts";
 import type { DecisionTexts } from "./codec/reason_texts.ts";
 import { type GrpcServer, startGrpcServer } from "./grpc/grpc_server.ts";
@@ -22,6 +22,7 @@ export interface GatewayOptions {
   readonly intake: Intake;
   readonly decisions: DecisionReader;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly identity: Identity;
   /** Texts of reasons and versions for the encoder. */
   readonly texts: DecisionTexts;
@@ -61,9 +62,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const tracer = await openTracing(options.tracing ?? null);
   const metrics = createGatewayMetrics(options.stats, { process_metrics: options.process_metrics ?? true });
   options.more_metrics?.(metrics.registry);
-  const { intake, decisions, clock, texts, identity, log } = options;
+  const { intake, decisions, clock, timers, texts, identity, log } = options;
   const provisional = (rows: number) => metrics.provisional(rows);
-  const desk = new CallDesk({ intake, decisions, clock, texts, tracer, provisional });
+  const desk = new CallDesk({ intake, decisions, clock, timers, texts, tracer, provisional });
   const shared = { host, desk, identity, metrics, ...tls };
   const grpc = await startGrpcServer({ ...shared, port: options.grpc_port });
   let rest: RestServer;

@@ -163,12 +163,13 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
   const runtime = await openRuntime(o, { identity, link, fsync_per_s, decider, observer, sealer });
   closers.push(() => runtime.close(5000));
   watchMailbox(runtime, stats);
-  const decisions = new StoredDecisions(runtime, texts, identity.tenants, sealer);
+  const decisions = new StoredDecisions(runtime, texts, identity.tenants, sealer, systemTimers);
   const streams = o.public_streams ? await PublicStreams.open(link) : null;
   const gateway = await startGateway({
     intake: runtime.mailbox,
     decisions,
     clock: systemClock,
+    timers: systemTimers,
     identity,
     texts,
     stats,

@@ -11,6 +11,7 @@ import { SealBroken, type SectionSealer } from "../../proto/frame/sealer.ts";
 import { AnalyzeResponseSchema, DecisionSchema } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Tenant } from "../../proto/tenant.ts";
 import type { RuntimeNode } from "../../runtime/node.ts";
+import type { Timers } from "../../runtime/ports.ts";
 import type { FoundRow } from "../../runtime/repeats.ts";
 
 export class StoredDecisions implements DecisionReader {
@@ -18,6 +19,7 @@ export class StoredDecisions implements DecisionReader {
   readonly #texts: DecisionTexts;
   readonly #tenants: readonly Tenant[];
   readonly #sealer: (journalId: string) => SectionSealer;
+  readonly #timers: Timers;
   /** By journal: a sealer derives the keys of all tenants, too much for one read. */
   readonly #sealers = new Map<string, SectionSealer>();
 
@@ -26,16 +28,18 @@ export class StoredDecisions implements DecisionReader {
     texts: DecisionTexts,
     tenants: readonly Tenant[],
     sealer: (journalId: string) => SectionSealer,
+    timers: Timers,
   ) {
     this.#node = node;
     this.#texts = texts;
     this.#tenants = tenants;
     this.#sealer = sealer;
+    this.#timers = timers;
   }
 
   async findDecision(tenantIndex: number, id: KeyPair, user: KeyPair | null): Promise<Uint8Array | null> {
     let bytes: Uint8Array | null = null;
-    const pause = () => new Promise<void>((resolve) => setImmediate(resolve));
+    const pause = () => new Promise<void>((resolve) => this.#timers.soon(resolve));
     await this.#node.repeats.find(user?.[0] ?? 0, user?.[1] ?? 0, id[0], id[1], pause, (found) => {
       if (found.block.tenant[found.row] === tenantIndex) bytes = this.#encode(found);
     });

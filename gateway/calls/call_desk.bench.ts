@@ -14,7 +14,7 @@ import { reasonHead, versionFields } from "../codec/reason_texts.ts";
 import { RAW_SERVICE } from "../grpc/raw_service.ts";
 import { NO_TRACING } from "../metrics/tracing.ts";
 import { FakeIntake } from "../testkit/fake_intake.ts";
-import { CLOCK, startTestGateway, testIdentity, testPayment } from "../testkit/test_gateway.ts";
+import { CLOCK, startTestGateway, TIMERS, testIdentity, testPayment } from "../testkit/test_gateway.ts";
 import { CallDesk } from "./call_desk.ts";
 import { KIND_STREAM } from "./kinds.ts";
 
@@ -51,7 +51,15 @@ function benchDesk(seconds: number): { desk_us: number; codec_us: number } {
   intake.decide = () => undefined;
   const provisional = () => undefined;
   const decisions = { findDecision: async () => null };
-  const desk = new CallDesk({ intake, clock: CLOCK, decisions, tracer: NO_TRACING, texts, provisional });
+  const desk = new CallDesk({
+    intake,
+    clock: CLOCK,
+    timers: TIMERS,
+    decisions,
+    tracer: NO_TRACING,
+    texts,
+    provisional,
+  });
   const reply = { open: true, answer: () => undefined, refuse: () => undefined };
   const whole = usPerTurn(seconds, () => {
     for (let i = 0; i < 8; i++) desk.take(KIND_STREAM, bytes, tenant, 1000, reply, null);

@@ -6,7 +6,7 @@
 import type { RowBlock } from "../../proto/columns.ts";
 import { ErrorCode } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Tenant } from "../../proto/tenant.ts";
-import type { Clock, Intake } from "../../runtime/ports.ts";
+import type { Clock, Intake, Timers } from "../../runtime/ports.ts";
 import { encodeShed, encodeStreamError } from "../codec/decision_encoder.ts";
 import { decodePayments, Envelope, scanAnalyzeRequest, scanBulkRequest, scanStreamRequest } from "../codec/envelope.ts";
 import { errorField, errorMessage, KIND_ENVELOPE } from "../codec/errors.ts";
@@ -34,6 +34,7 @@ import { RiskScoreReader } from "./risk_score.ts";
 export interface CallDeskOptions {
   readonly intake: Intake;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly decisions: DecisionReader;
   readonly tracer: BatchTracer;
   /** The texts of answers: reasons and versions. */
@@ -60,7 +61,7 @@ export class CallDesk {
     this.options = options;
     this.wheel = new DeadlineWheel(options.clock);
     this.#riskScores = new RiskScoreReader(options.decisions, this.wheel, options.clock);
-    this.wheel.start();
+    this.wheel.start(options.timers);
   }
 
   /**

@@ -3,7 +3,7 @@
  * objects themselves. Adding and removing are a few pointer writes and one timer serves all. A call expires within
  * one slot after its deadline, never before it.
  */
-import type { Clock } from "../../runtime/ports.ts";
+import type { Clock, Timers } from "../../runtime/ports.ts";
 
 /** Width of a slot, milliseconds. */
 export const SLOT_MS = 10;
@@ -23,7 +23,7 @@ export class DeadlineWheel {
   readonly #clock: Clock;
   readonly #heads: (Expiring | null)[] = new Array<Expiring | null>(SLOTS).fill(null);
   #now_slot: number;
-  #timer: NodeJS.Timeout | null = null;
+  #stop: (() => void) | null = null;
   /** Calls with a deadline now. */
   size = 0;
 
@@ -67,13 +67,13 @@ export class DeadlineWheel {
     for (let slot = from; slot <= to; slot++) this.#expireList(slot % SLOTS, to);
   }
 
-  start(): void {
-    this.#timer ??= setInterval(() => this.advance(), SLOT_MS).unref();
+  start(timers: Timers): void {
+    this.#stop ??= timers.every(SLOT_MS, () => this.advance());
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
+    this.#stop?.();
+    this.#stop = null;
   }
 
   #expireList(index: number, to: number): void {

@@ -2,7 +2,7 @@
 import { PassThrough } from "node:stream";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Payment, PaymentSchema } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
-import type { Clock } from "../../runtime/ports.ts";
+import type { Clock, Timers } from "../../runtime/ports.ts";
 import { reasonField, reasonHead, versionFields } from "../codec/reason_texts.ts";
 import { type Gateway, type GatewayOptions, startGateway } from "../gateway.ts";
 import { createApiKey } from "../identity/api_key.ts";
@@ -13,6 +13,15 @@ import { createLog } from "../log.ts";
 import { RuntimeStats } from "../metrics/runtime_stats.ts";
 import type { KeyPair } from "../ports.ts";
 import { FakeIntake } from "./fake_intake.ts";
+
+export const TIMERS: Timers = {
+  soon: (run) => void setImmediate(run),
+  after: (delay_ms, run) => void setTimeout(run, delay_ms),
+  every: (delay_ms, run) => {
+    const timer = setInterval(run, delay_ms);
+    return () => clearInterval(timer);
+  },
+};
 
 export const CLOCK: Clock = {
   monotonicUs: () => performance.now() * 1000,
@@ -70,6 +79,7 @@ export async function startTestGateway(over: Partial<GatewayOptions> = {}): Prom
     intake,
     decisions: { findDecision: async (tenant, id, user) => stored.get(storedKey(tenant, id, user)) ?? null },
     clock: CLOCK,
+    timers: TIMERS,
     identity,
     texts: { version: () => version, featureReason: (f) => reasonHead(`model:f${f}`, "a feature") },
     stats,
