@@ -91,8 +91,8 @@ export class Repeats {
   }
 
   /**
-   * Hands the stored row of (user, id) to `use`; false when there is none. Without a user all actors of all
-   * shards are searched, a slice at a time; `pause` lets other work in between.
+   * Hands the stored row of (user, id) to `use`; false when there is none. Rejects when a shard cannot tell now. Without
+   * a user all actors of all shards are searched, a slice at a time; `pause` lets other work in between.
    */
   async find(
     userHi: number,
@@ -122,6 +122,8 @@ export class Repeats {
       use({ block: this.#frame, row: j, facts: this.#facts as RowsFacts, shard: s, epoch, frame });
       return true;
     }
+    // What is found stands for ever. That nothing is there, only the owner may say, and it may be the owner no more.
+    for (const s of shards) await s.confirmOwner();
     return false;
   }
 

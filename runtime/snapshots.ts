@@ -153,7 +153,7 @@ function checksumOf(shard: Shard, frame: number): Promise<string> {
 /** Loads the newest usable snapshot into the shard's empty actors; returns where its journal is to be replayed from. */
 export async function loadSnapshot(
   shard: Shard,
-  store: SnapshotStore,
+  store: Pick<SnapshotStore, "list" | "read">,
   layout: string,
   onUnusable: (name: string, error: Error) => void,
 ): Promise<JournalPosition> {

@@ -1,6 +1,7 @@
 /** Every row of the journals as plain objects, read and verified from the first frame on, by a reader of its own. */
 import { join } from "node:path";
 import { MATRIX_SHAPE } from "../../../actors/decision/decider.ts";
+import { type JournalRow, journalRow, keyText } from "../../../chaos/oracle/journal_row.ts";
 import { openIdentity } from "../../../gateway/identity/identity.ts";
 import { RowBlock } from "../../../proto/columns.ts";
 import { type FrameHeader, HEADER_BYTES, KIND_ROWS } from "../../../proto/frame/frame_header.ts";
@@ -11,26 +12,6 @@ import { replay } from "../../../runtime/journal/replay.ts";
 import { H, keyedHashText } from "../../../runtime/kernel/keyed_hash.ts";
 import { connectNats } from "../../../runtime/nats/connection.ts";
 import { JetStreamJournalStore } from "../../../runtime/nats/jetstream_journal.ts";
-
-/** Keys are "hi:lo". */
-export interface JournalRow {
-  readonly shard: number;
-  readonly frame: number;
-  readonly kind: number;
-  readonly tenant: number;
-  readonly id: string;
-  readonly user: string;
-  readonly merchant: string;
-  readonly eventTimeUs: number;
-  /** NaN: no rate. */
-  readonly amountBase: number;
-  /** PaymentStatus, OutcomeKind or EventKind. */
-  readonly code: number;
-  readonly revision: number;
-  readonly retracted: boolean;
-  readonly outcome: number;
-  readonly score: number;
-}
 
 /** A folded row of another shard, as the frame of its target recorded it. */
 export interface InboxRow {
@@ -46,12 +27,10 @@ export interface Journals {
   readonly frames: readonly number[];
 }
 
-const key = (hi: number, lo: number) => `${hi}:${lo}`;
-
 /** The key of a text in the journals. */
 export function keyOf(tenant: Tenant, text: string): string {
   keyedHashText(text, tenant.hash_key[0], tenant.hash_key[1]);
-  return key(H.hi, H.lo);
+  return keyText(H.hi, H.lo);
 }
 
 /** Tenants of a data folder, with their secrets. */
@@ -78,7 +57,7 @@ export async function readJournals(nats_url: string, shards: number, tenants: re
         frames[shard]++;
         if (header.kind !== KIND_ROWS) return;
         const facts: RowsFacts = reader.read(bytes.subarray(HEADER_BYTES), block, null, indexOf);
-        for (let r = 0; r < facts.rows; r++) rows.push(rowOf(block, r, shard, header.frameNumber));
+        for (let r = 0; r < facts.rows; r++) rows.push(journalRow(block, r, shard, header.frameNumber));
         const t = reader.inbox;
         for (let i = 0; i < t.n; i++) inbox.push({ shard, source: t.source[i], frame: t.frame[i] });
       };
@@ -89,23 +68,4 @@ export async function readJournals(nats_url: string, shards: number, tenants: re
     await link.close();
   }
   return { rows, inbox, frames };
-}
-
-function rowOf(b: RowBlock, r: number, shard: number, frame: number): JournalRow {
-  return {
-    shard,
-    frame,
-    kind: b.kind[r],
-    tenant: b.tenant[r],
-    id: key(b.id.hi[r], b.id.lo[r]),
-    user: key(b.user.hi[r], b.user.lo[r]),
-    merchant: key(b.merchant.hi[r], b.merchant.lo[r]),
-    eventTimeUs: b.eventTimeUs[r],
-    amountBase: b.amountBase[r],
-    code: b.code[r],
-    revision: b.revision[r],
-    retracted: b.retracted[r] === 1,
-    outcome: b.outcome[r],
-    score: b.score[r],
-  };
 }

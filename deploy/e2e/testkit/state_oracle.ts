@@ -4,11 +4,12 @@
  */
 import assert from "node:assert/strict";
 import type { FraudActors } from "../../../actors/decision/shard_actors.ts";
+import type { JournalRow } from "../../../chaos/oracle/journal_row.ts";
 import { OracleActor, type OracleEvent, type OracleOptions } from "../../../chaos/oracle/window_oracle.ts";
 import { ROW_EVENT, ROW_OUTCOME } from "../../../proto/columns.ts";
 import { OutcomeKind } from "../../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Shard } from "../../../runtime/shard.ts";
-import type { JournalRow } from "./journal_rows.ts";
+
 
 const MINUTE_US = 60e6;
 const DAY_US = 86_400e6;

@@ -1,0 +1,220 @@
+/**
+ * The simulated machines with their processes, and the journals, leases and weather between them: boots and restarts
+ * processes as a supervisor would, and applies faults.
+ */
+import { ModelError } from "../../actors/inference/model.ts";
+import { Deposed, JournalDamaged } from "../../runtime/ports.ts";
+import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
+import { SimLeaseStore } from "../../runtime/testkit/sim_lease.ts";
+import type { SimWorld } from "../../runtime/testkit/sim_world.ts";
+import type { Fault } from "./faults.ts";
+import { SimDisk } from "./hosted_ports.ts";
+import { SimHost } from "./sim_host.ts";
+import { type SeenDecision, SimProcess, type SimProgram } from "./sim_process.ts";
+import { Violation } from "./violation.ts";
+
+/** A supervisor starts an ended process again after this. */
+const RESTART_MS = 500;
+const SNAPSHOT_INTERVAL_MS = 4000;
+const HOUR_US = 3600e6;
+const CLOSE_LIMIT_MS = 5000;
+
+class Machine {
+  readonly host: SimHost;
+  readonly disk: SimDisk;
+  process: SimProcess | null = null;
+  boots = 0;
+  /** A supervisor, not a fault, holds it down. */
+  restarting = false;
+
+  constructor(world: SimWorld, name: string) {
+    this.host = new SimHost(world, name);
+    this.disk = new SimDisk(this.host);
+  }
+}
+
+export class SimCluster {
+  readonly machines: readonly Machine[];
+  readonly journals: SimJournalStore;
+  readonly leases = new SimLeaseStore();
+  readonly shards: number;
+  readonly #world: SimWorld;
+  readonly #program: SimProgram;
+  readonly #fail: (error: unknown) => void;
+  readonly #weather = { run_ms_max: 3, failing: 0 };
+  #stale = 0;
+  readonly seen: SeenDecision[] = [];
+  /** How often each thing happened, by name. */
+  readonly events = new Map<string, number>();
+  /** Tells what happens, when somebody listens. */
+  trace: (what: string) => void = () => {};
+
+  constructor(world: SimWorld, program: SimProgram, nodes: number, shards: number, fail: (error: unknown) => void) {
+    this.#world = world;
+    this.#program = program;
+    this.#fail = fail;
+    this.shards = shards;
+    this.journals = new SimJournalStore(world);
+    this.machines = Array.from({ length: nodes }, (_, i) => new Machine(world, `node-${i}`));
+  }
+
+  /** Whether every shard is served by some process. */
+  get serving(): boolean {
+    return this.machines.some((m) => m.host.state === "up" && m.process?.runtime.ready === true);
+  }
+
+  boot(m: Machine): void {
+    m.host.boot();
+    m.restarting = false;
+    m.process = null;
+    this.#count("boot");
+    const boot = m.boots++;
+    const options = {
+      program: this.#program,
+      host: m.host,
+      disk: m.disk,
+      shards: this.shards,
+      journals: this.journals,
+      leases: this.leases,
+      weather: this.#weather,
+      stale: () => this.#stale,
+      boot,
+      snapshot_interval_ms: SNAPSHOT_INTERVAL_MS,
+      seen: (decision: SeenDecision) => void this.seen.push(decision),
+      report: (event: string, detail: Record<string, unknown>) => this.#report(m, boot, event, detail),
+    };
+    SimProcess.start(options).then(
+      (process) => {
+        if (m.boots !== boot + 1) return;
+        m.process = process;
+        this.#note(`${m.host.name} serves`);
+      },
+      (error: unknown) => {
+        if (m.boots === boot + 1) this.#ended(m, error);
+      },
+    );
+  }
+
+  /** A node's process says what happens to it; a shard that stopped ends the process. */
+  #report(m: Machine, boot: number, event: string, detail: Record<string, unknown>): void {
+    const error = typeof detail["error"] === "string" ? ` ${detail["error"]}` : "";
+    this.#count(`${event}${error}`);
+    this.#note(`${m.host.name} ${event} ${JSON.stringify(detail)}`);
+    if (event !== "shard_stopped" || m.boots !== boot + 1) return;
+    if (detail["error"] === "Deposed") this.#stop(m, RESTART_MS);
+    else this.#fail(new Violation("damage", `${m.host.name}: ${detail["message"]}`));
+  }
+
+  /** The process ended by itself before it served. */
+  #ended(m: Machine, error: unknown): void {
+    this.#note(`${m.host.name} could not start: ${error}`);
+    if (error instanceof Deposed || error instanceof ModelError) {
+      this.#count(`start ${error.name}`);
+      this.#stop(m, RESTART_MS);
+    } else if (error instanceof JournalDamaged) {
+      this.#fail(new Violation("damage", `${m.host.name} found its undamaged journal damaged: ${error.message}`));
+    } else this.#fail(error);
+  }
+
+  /** Ends the process at once and starts another after a while. */
+  #stop(m: Machine, down_ms: number): void {
+    if (m.restarting) return;
+    m.restarting = true;
+    m.process?.desk.close();
+    m.process = null;
+    m.host.crash();
+    this.#world.after(down_ms, () => {
+      if (m.restarting) this.boot(m);
+    });
+  }
+
+  /** Lets a process end as `npm stop` would, then starts another. */
+  #restart(m: Machine): void {
+    const { process } = m;
+    if (process === null || m.host.state !== "up") return;
+    process.desk.drain();
+    process.runtime.close(CLOSE_LIMIT_MS).then(
+      () => {
+        if (m.process === process) this.#stop(m, RESTART_MS);
+      },
+      (error) => this.#fail(error),
+    );
+  }
+
+  /** Begins the fault; the function returned ends it. */
+  begin(f: Fault): () => void {
+    const m = this.machines[f.host];
+    this.#count(`fault ${f.kind}`);
+    this.#note(`fault ${f.number}: ${f.kind} of ${m.host.name} for ${Math.round(f.duration_ms)} ms`);
+    switch (f.kind) {
+      case "crash":
+        this.#stop(m, f.duration_ms);
+        return () => {};
+      case "restart":
+        this.#restart(m);
+        return () => {};
+      case "pause":
+        m.host.pause();
+        return () => m.host.resume();
+      case "snapshot-damage": {
+        const { names } = m.disk;
+        if (names.length > 0) m.disk.damage(names[names.length - 1], Math.floor(f.dice * 1e6));
+        return () => {};
+      }
+      case "lease-wipe":
+        this.leases.wipe();
+        return () => {};
+      default:
+        return this.#set(f, m);
+    }
+  }
+
+  /** Faults that are a switch: on now, off at their end. */
+  #set(f: Fault, m: Machine): () => void {
+    const { host, disk } = m;
+    const { faults } = this.journals;
+    const off: (() => void)[] = [];
+    const put = <K extends string, V>(of: Record<K, V>, name: K, during: V, after: V): void => {
+      of[name] = during;
+      off.push(() => {
+        of[name] = after;
+      });
+    };
+    const some = 0.05 + 0.5 * f.dice;
+    if (f.kind === "cut-requests" || f.kind === "cut-both") put(host, "requestsCut", true, false);
+    if (f.kind === "cut-answers" || f.kind === "cut-both") put(host, "answersCut", true, false);
+    if (f.kind === "clock-jump") put(host, "wallOffsetUs", f.dice < 0.5 ? -HOUR_US : HOUR_US, 0);
+    if (f.kind === "disk-full") put(disk, "full", true, false);
+    if (f.kind === "journal-outage") put(this.journals, "down", true, false);
+    if (f.kind === "leader-change") {
+      put(faults, "spurious_conflict", some, 0);
+      put(faults, "unavailable", some, 0);
+    }
+    if (f.kind === "journal-flaky") {
+      put(faults, "lost_request", some, 0);
+      put(faults, "unavailable", some, 0);
+    }
+    if (f.kind === "acks-lost") put(faults, "lost_ack", some, 0);
+    if (f.kind === "late-requests") put(faults, "late_request", some, 0);
+    if (f.kind === "lease-outage") put(this.leases, "down", true, false);
+    if (f.kind === "slow-model") put(this.#weather, "run_ms_max", 50 + 300 * f.dice, 3);
+    if (f.kind === "failing-model") put(this.#weather, "failing", some, 0);
+    if (f.kind === "stale-leases") {
+      this.#stale = some;
+      off.push(() => {
+        this.#stale = 0;
+      });
+    }
+    return () => {
+      for (const end of off) end();
+    };
+  }
+
+  #count(what: string): void {
+    this.events.set(what, (this.events.get(what) ?? 0) + 1);
+  }
+
+  #note(what: string): void {
+    this.trace(`${(this.#world.monotonicUs() / 1e6).toFixed(3)} s ${what}`);
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * One node's process on a simulated host: the unmodified runtime, actors, decider and call desk, wired to simulated
+ * ports as deploy/node/fraud_node.ts wires them to real ones.
+ */
+import { FEATURES_VERSION, FraudDecider, MATRIX_SHAPE, type Scoring } from "../../actors/decision/decider.ts";
+import { Policy, TestCards } from "../../actors/decision/policy.ts";
+import { FraudActors, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import { WINDOW_COLUMNS } from "../../actors/features/registry.ts";
+import { TreeExplainer } from "../../actors/inference/explanation.ts";
+import { InferenceActor } from "../../actors/inference/inference_actor.ts";
+import type { LoadedModel } from "../../actors/inference/model.ts";
+import type { RuleSet } from "../../actors/rules/compile.ts";
+import { StoredDecisions } from "../../deploy/node/stored_decisions.ts";
+import { CallDesk } from "../../gateway/calls/call_desk.ts";
+import type { DecisionTexts } from "../../gateway/codec/reason_texts.ts";
+import { NO_TRACING } from "../../gateway/metrics/tracing.ts";
+import { BLOCK_ROWS, FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
+import { SectionSealer } from "../../proto/frame/sealer.ts";
+import type { Tenant } from "../../proto/tenant.ts";
+import { RuntimeNode } from "../../runtime/node.ts";
+import type { TickObserver } from "../../runtime/observer.ts";
+import type { JournalStore, LeaseStore } from "../../runtime/ports.ts";
+import { keyText } from "../oracle/journal_row.ts";
+import { HostedLeases, hostedJournals, type SimDisk } from "./hosted_ports.ts";
+import type { SimHost } from "./sim_host.ts";
+import { type InferenceWeather, treeEngine } from "./tree_engine.ts";
+
+/** What all nodes of a simulated cluster share and none changes. */
+export interface SimProgram {
+  readonly tenants: readonly Tenant[];
+  readonly model: LoadedModel;
+  readonly ruleSet: RuleSet;
+  readonly texts: DecisionTexts;
+}
+
+export const LATE_TOLERANCE_US = 3600e6;
+const EVENTS_MAX = 1_000_000;
+const INFERENCE_BUDGET_MS = 100;
+
+/** The window columns of a decision at the moment it was acknowledged. */
+export interface SeenDecision {
+  readonly user: string;
+  readonly id: string;
+  readonly columns: Float32Array;
+}
+
+export interface ProcessOptions {
+  readonly program: SimProgram;
+  readonly host: SimHost;
+  readonly disk: SimDisk;
+  readonly shards: number;
+  readonly journals: JournalStore;
+  readonly leases: LeaseStore;
+  readonly weather: InferenceWeather;
+  /** Probability that a lease is read as it was before. */
+  readonly stale: () => number;
+  readonly boot: number;
+  readonly snapshot_interval_ms: number;
+  readonly seen: (decision: SeenDecision) => void;
+  readonly report: (event: string, detail: Record<string, unknown>) => void;
+}
+
+export function newActors(): FraudActors {
+  return new FraudActors({ late_tolerance_us: LATE_TOLERANCE_US, events_max: EVENTS_MAX });
+}
+
+export function tenantIndex(tenants: readonly Tenant[]): (id: string) => number {
+  return (id) => {
+    const index = tenants.findIndex((t) => t.id === id);
+    if (index < 0) throw new Error(`unknown tenant ${id}`);
+    return index;
+  };
+}
+
+export class SimProcess {
+  readonly runtime: RuntimeNode;
+  readonly desk: CallDesk;
+
+  private constructor(runtime: RuntimeNode, desk: CallDesk) {
+    this.runtime = runtime;
+    this.desk = desk;
+  }
+
+  /** Resolves when all shards serve. Rejects as RuntimeNode.start does. */
+  static async start(o: ProcessOptions): Promise<SimProcess> {
+    const { host, program } = o;
+    const { tenants, texts } = program;
+    const decider = await makeDecider(o);
+    const sealer = (journalId: string) => new SectionSealer(tenants, journalId, o.shards > 1);
+    const runtime = await RuntimeNode.start({
+      owner: { node: host.name, bootId: `${host.name}-boot-${o.boot}` },
+      shards: o.shards,
+      journals: hostedJournals(o.journals, host),
+      leases: new HostedLeases(o.leases, host, o.stale),
+      snapshots: o.disk,
+      actors: newActors,
+      decider,
+      sealer,
+      clock: host,
+      timers: host,
+      observer: watch(o.seen),
+      tenantIndex: tenantIndex(tenants),
+      mailbox_blocks_max: 4,
+      tick_age_us_min: 1000,
+      snapshot_interval_ms: o.snapshot_interval_ms,
+      features_version: FEATURES_VERSION,
+      rates_version: tenants[0].rates_version,
+      snapshot_layout: `${SNAPSHOT_LAYOUT}`,
+      report: o.report,
+    });
+    const desk = new CallDesk({
+      intake: runtime.mailbox,
+      clock: host,
+      timers: host,
+      decisions: new StoredDecisions(runtime, texts, tenants, sealer, host),
+      tracer: NO_TRACING,
+      texts,
+      provisional: () => {},
+    });
+    return new SimProcess(runtime, desk);
+  }
+}
+
+async function makeDecider(o: ProcessOptions): Promise<FraudDecider> {
+  const { host, weather, program } = o;
+  const explainer = new TreeExplainer(program.model.explain, MATRIX_SHAPE.columns);
+  const inference = await InferenceActor.start({
+    model: program.model,
+    capacity: BLOCK_ROWS,
+    buffers: 5,
+    budget_ms: INFERENCE_BUDGET_MS,
+    clock: host,
+    timer: {
+      after(ms, run) {
+        let cancelled = false;
+        host.after(ms, () => {
+          if (!cancelled) run();
+        });
+        return () => {
+          cancelled = true;
+        };
+      },
+    },
+    engine: treeEngine(explainer, host, weather),
+  });
+  const scoring: Scoring = { inference, explainer, model: program.model.card.name };
+  const { ruleSet, tenants } = program;
+  return new FraudDecider(scoring, ruleSet, new Policy(ruleSet), new TestCards(tenants.length), () => {});
+}
+
+/** Keeps the user's window columns of each acknowledged decision. */
+function watch(seen: (decision: SeenDecision) => void): TickObserver {
+  const { columns } = MATRIX_SHAPE;
+  return {
+    staged() {},
+    decided() {},
+    acknowledged(b, rows, n, matrix) {
+      for (let i = 0; i < n; i++) {
+        const r = rows[i];
+        if (b.kind[r] !== ROW_PAYMENT || (b.flags[r] & FLAG_LATE) !== 0) continue;
+        const user = keyText(b.user.hi[r], b.user.lo[r]);
+        const id = keyText(b.id.hi[r], b.id.lo[r]);
+        seen({ user, id, columns: matrix.slice(r * columns, r * columns + WINDOW_COLUMNS) });
+      }
+    },
+  };
+}

@@ -1,0 +1,66 @@
+/**
+ * What must hold when a simulated cluster has come to rest: replay of the journals gives the live state, with and
+ * without a snapshot; windows equal the oracle's, in the state and at each decision.
+ */
+import { FEATURES_VERSION, FraudDecider } from "../../actors/decision/decider.ts";
+import { Policy, TestCards } from "../../actors/decision/policy.ts";
+import { SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import { assertStateEquals, assertUserColumns } from "../../deploy/e2e/testkit/state_oracle.ts";
+import { JOURNAL_START, type JournalPosition } from "../../runtime/journal/claim.ts";
+import { replay } from "../../runtime/journal/replay.ts";
+import type { JournalStore, SnapshotStore } from "../../runtime/ports.ts";
+import { FrameFolder } from "../../runtime/recovery.ts";
+import { Shard } from "../../runtime/shard.ts";
+import { loadSnapshot } from "../../runtime/snapshots.ts";
+import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
+import type { JournalIndex } from "./journal_index.ts";
+import type { SimCluster } from "./sim_cluster.ts";
+import { newActors, type SimProgram, tenantIndex } from "./sim_process.ts";
+import { Violation } from "./violation.ts";
+
+type SnapshotReader = Pick<SnapshotStore, "list" | "read">;
+
+/** Throws Violation. */
+export async function checkState(cluster: SimCluster, index: JournalIndex, program: SimProgram): Promise<void> {
+  const owner = cluster.machines.find((m) => m.process?.runtime.ready === true)?.process;
+  if (owner === undefined || owner === null) throw new Violation("liveness", "no process serves at the end");
+  const { shards } = owner.runtime;
+  const offline = new SimJournalStore(null, cluster.journals.streams);
+  for (const live of shards) {
+    const expected = live.actors.digest();
+    const whole = await rebuilt(cluster, program, offline, live.id, null);
+    if (whole !== expected) throw new Violation("replay", `shard ${live.id} replayed from its first frame differs`);
+    for (const { disk, host } of cluster.machines) {
+      const partly = await rebuilt(cluster, program, offline, live.id, disk.offline);
+      if (partly !== expected) {
+        throw new Violation("replay", `shard ${live.id} from the newest snapshot of ${host.name} differs`);
+      }
+    }
+  }
+  const rows = index.rows.flat();
+  try {
+    assertStateEquals(shards, rows);
+    assertUserColumns(cluster.seen, rows);
+  } catch (error) {
+    throw new Violation("windows", (error as Error).message);
+  }
+}
+
+/** Digest of a shard rebuilt from its journal, behind the newest usable snapshot of the disk if one is given. */
+async function rebuilt(
+  cluster: SimCluster,
+  program: SimProgram,
+  journals: JournalStore,
+  id: number,
+  disk: SnapshotReader | null,
+): Promise<string> {
+  const { ruleSet, tenants } = program;
+  const decider = new FraudDecider(null, ruleSet, new Policy(ruleSet), new TestCards(tenants.length), () => {});
+  const shard = new Shard(id, cluster.shards, await journals.open(id), newActors());
+  let from: JournalPosition = JOURNAL_START;
+  if (disk !== null) from = await loadSnapshot(shard, disk, `${SNAPSHOT_LAYOUT}`, () => {});
+  const folder = new FrameFolder(shard, cluster.shards, decider, FEATURES_VERSION, tenantIndex(tenants));
+  const never = () => Promise.reject(new Error("an offline journal is always there"));
+  await replay(shard.journal, from, (header, bytes) => folder.fold(header, bytes), never);
+  return shard.actors.digest();
+}
