@@ -65,6 +65,7 @@ export class MerchantActors {
     const t = b.eventTimeUs[r];
     const at = r * C;
     if (this.windows.append(slot, t, b.amountBase[r], user, 0, 0, 0) !== 0) {
+      b.degraded[r] |= DEGRADED_ENTITY;
       this.#unknown(matrix, at);
       return false;
     }
@@ -94,6 +95,7 @@ export class MerchantActors {
     const slot = this.windows.find(hi, lo);
     const at = r * C;
     if (slot >= 0 && this.windows.newestUs(slot) - t > this.#lateUs) {
+      b.degraded[r] |= DEGRADED_ENTITY;
       this.#unknown(matrix, at);
       return;
     }

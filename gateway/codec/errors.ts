@@ -52,7 +52,7 @@ const FIELDS: readonly Fields[] = [
     ["outcome", "must be CHARGEBACK, CONFIRMED_FRAUD, LEGITIMATE, REVERSAL or REFUND"],
     ["known_time_us", TIME_RANGE],
     ["revision", "must be 1 to 65535"],
-    ["retracted", "must be a bool"],
+    ["retracted", "must be a bool, and false with REVERSAL: a reversal cannot be taken back"],
     ["tenant_id", "must be the tenant of the API key, or absent"],
   ],
   [

@@ -158,9 +158,14 @@ export function createTenantKey(
   return { key: made.key, id: made.id };
 }
 
-/** The demo tenant: magic cards on, a few declared attributes; its keys of earlier starts stop working. */
+/** Keys of earlier starts that still work: what was published with them waits in a stream, its senders ask again. */
+const DEMO_KEYS_KEPT = 3;
+
+/** The demo tenant: magic cards on, a few declared attributes; of the keys of earlier starts the newest still work. */
 export function createDemoTenant(tenants_path: string, id = "demo"): { readonly key: string; readonly id: string } {
-  const records = readTenants(tenants_path).map((r) => (r.id === id ? { ...r, keys: [] } : r));
+  const records = readTenants(tenants_path).map((r) =>
+    r.id === id ? { ...r, keys: r.keys.slice(-DEMO_KEYS_KEPT) } : r,
+  );
   if (records.length > 0) writeTenants(tenants_path, records);
   return createTenantKey(tenants_path, {
     id,

@@ -11,6 +11,8 @@ import { JSON_TYPE } from "./published_request.ts";
 const GATHER_MS = 5;
 /** Answers in one message. */
 const GATHER_MAX = 256;
+/** Bytes of one message: a NATS server takes 1 MiB by default, headers included. */
+const MESSAGE_BYTES_MAX = 900 * 1024;
 
 interface Gathered {
   readonly tenant: string;
@@ -29,7 +31,10 @@ export class DecisionPublisher {
     this.#streams = streams;
   }
 
-  /** Publishes the answer of one batch; resolves when stored. */
+  /**
+   * Publishes the answer of one batch; resolves when stored. One that is too large for a message goes in several, each
+   * with the place of its first result in the header Fraud-First-Result.
+   */
   publish(
     tenant: string,
     content_type: string,
@@ -37,9 +42,23 @@ export class DecisionPublisher {
     results: AnalyzeResult[],
     sequence: number,
   ): Promise<void> {
-    const bytes = encode(content_type, batch_id, results);
     const of = { "Content-Type": content_type, "Fraud-Tenant": tenant, "Fraud-Request-Sequence": String(sequence) };
-    return this.#streams.publishDecisions(bytes, of);
+    return this.#send(of, batch_id, results, 0);
+  }
+
+  async #send(
+    headers: Readonly<Record<string, string>>,
+    batch_id: string,
+    results: AnalyzeResult[],
+    first: number,
+  ): Promise<void> {
+    const bytes = encode(headers["Content-Type"], batch_id, results);
+    if (bytes.length <= MESSAGE_BYTES_MAX || results.length === 1) {
+      return this.#streams.publishDecisions(bytes, { ...headers, "Fraud-First-Result": String(first) });
+    }
+    const half = results.length >> 1;
+    await this.#send(headers, batch_id, results.slice(0, half), first);
+    await this.#send(headers, batch_id, results.slice(half), first + half);
   }
 
   /** Adds the answer of a single payment to the next message; resolves when that is stored. */
@@ -65,7 +84,7 @@ export class DecisionPublisher {
     clearTimeout(gathered.timer);
     const { tenant, content_type, results, settle } = gathered;
     const of = { "Content-Type": content_type, "Fraud-Tenant": tenant };
-    this.#streams.publishDecisions(encode(content_type, "0", results), of).then(settle.resolve, settle.reject);
+    this.#send(of, "0", results, 0).then(settle.resolve, settle.reject);
   }
 }
 

@@ -193,6 +193,43 @@ test("a payment that an actor fails on is tried again, then given up with its er
   assert.deepEqual(Buffer.from(letters()[0].data), Buffer.from(bytes));
 });
 
+test("no message stops the others, whatever it holds: each goes to the dead letters", async () => {
+  const deep = `{"transactionId":"x","a":${"[".repeat(10_000)}${"]".repeat(10_000)}}`;
+  const poison: [string | Uint8Array, string | null][] = [
+    [Buffer.alloc(1_048_576 - 200, 0x61), null],
+    ['{"batchId":{"toString":1,"valueOf":1},"payments":[{}]}', t.keys.standIn],
+    [deep, t.keys.standIn],
+    [`[${deep}]`, t.keys.standIn],
+    [`{"transactionId":"exp","userId":[${"1e20,".repeat(100_000)}1]}`, t.keys.standIn],
+    [`[{"transactionId":"exp","userId":[${"1e20,".repeat(100_000)}1]}]`, t.keys.standIn],
+  ];
+  for (const [data, key] of poison) await publish(data, JSON_TYPE, key);
+  await publish(toBinary(PaymentSchema, testPayment(1)), PROTOBUF);
+  await allAcknowledged();
+  assert.equal(letters().length, poison.length);
+  assert.equal(
+    response(decisions().find((d) => d.headers["Content-Type"] === PROTOBUF) as Published).results.length,
+    1,
+  );
+});
+
+test("a dead letter holds no card number and not the content type of a megabyte", async () => {
+  const payment = { ...(toJson(PaymentSchema, testPayment(1)) as object), cardToken: "4111111111111111" };
+  await publish(JSON.stringify(payment), JSON_TYPE);
+  await publish("x", "t".repeat(50_000));
+  await allAcknowledged();
+  assert.deepEqual(
+    letters()
+      .map((p) => JSON.parse(p.headers["Fraud-Error"]).field)
+      .sort(),
+    ["Content-Type", "card_token"],
+  );
+  for (const p of letters()) {
+    assert.ok(!Buffer.from(p.data).includes("4111111111111111"));
+    assert.ok(p.headers["Content-Type"].length <= 128);
+  }
+});
+
 test("streams that exist are used as they are", async () => {
   const again = await PublicStreams.open(link, { ack_wait_ms: 2000 });
   assert.equal(await again.backlog(), 0);

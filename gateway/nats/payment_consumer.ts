@@ -20,6 +20,7 @@ import { AuthenticationFailure } from "../identity/identity_error.ts";
 import type { Logger } from "../log.ts";
 import type { EndpointMetrics, GatewayMetrics } from "../metrics/gateway_metrics.ts";
 import { errorName } from "../rest/problem.ts";
+import { letterBytes } from "./dead_letter.ts";
 import { DecisionPublisher } from "./decision_publisher.ts";
 import type { PublicMessage, PublicStreams } from "./ports.ts";
 import { type PublishedRequest, readPublished } from "./published_request.ts";
@@ -34,8 +35,18 @@ export interface PaymentConsumerOptions {
 
 /** Wait before a message is delivered again when nothing says how long, milliseconds. */
 const RETRY_MS = 500;
-/** Deliveries after which a payment that an actor fails on is given up. */
+/** Longest such wait: it doubles with each delivery that failed. */
+const RETRY_MS_MAX = 30_000;
+/** Deliveries after which a payment that an actor fails on is given up, and a message that this code fails on. */
 const INTERNAL_DELIVERIES_MAX = 5;
+/** Characters kept of a content type and of an error's text in a dead letter's headers. */
+const TYPE_CHARACTERS_MAX = 128;
+const ERROR_CHARACTERS_MAX = 512;
+
+/** The streams did not take an answer or a dead letter: they are away now, the message is not at fault. */
+class NotStored extends Error {
+  override name = "NotStored";
+}
 
 export class PaymentConsumer {
   readonly #options: PaymentConsumerOptions;
@@ -71,14 +82,32 @@ export class PaymentConsumer {
   #take(message: PublicMessage): void {
     this.#working++;
     this.#handle(message)
-      .catch((error: unknown) => {
-        this.#options.log.warn({ err: error, sequence: message.sequence }, "a published message will be tried again");
-        message.nak(RETRY_MS);
-      })
+      .catch((error: Error) => this.#failed(message, error))
       .finally(() => {
         this.#working--;
         if (this.#working === 0) this.#idle?.();
       });
+  }
+
+  /** Tries again later; a message on which this code fails each time must not keep the others waiting for ever. */
+  async #failed(message: PublicMessage, error: Error): Promise<void> {
+    const { sequence, deliveries } = message;
+    const details = { err: error, sequence, deliveries };
+    if (!(error instanceof NotStored) && deliveries >= INTERNAL_DELIVERIES_MAX) {
+      this.#options.log.error(details, "a published message is given up: see the dead letters");
+      const refused = refusal(ErrorCode.INTERNAL, `deciding the message failed: ${error.message}`);
+      try {
+        await this.#deadLetter(message.data, message.header("content-type") ?? "", refused, null, message);
+        message.ack();
+        return;
+      } catch {
+        // The streams are away: it is kept, and given up at a later delivery.
+      }
+    }
+    // The first ones, then ever fewer: a message that fails for long must not fill the log.
+    if ((deliveries & (deliveries - 1)) === 0)
+      this.#options.log.warn(details, "a published message will be tried again");
+    message.nak(Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(10, deliveries - 1)));
   }
 
   async #handle(message: PublicMessage): Promise<void> {
@@ -144,7 +173,7 @@ export class PaymentConsumer {
     const type = request.content_type;
     const letters = results.flatMap((r, i) =>
       r.result.case === "error"
-        ? [this.#deadLetter(request.payments[i].original, type, r.result.value, tenant, message)]
+        ? [this.#deadLetter(request.payments[i].original(), type, r.result.value, tenant, message)]
         : [],
     );
     if (request.batch) {
@@ -152,10 +181,12 @@ export class PaymentConsumer {
     } else if (results[0].result.case === "decision") {
       letters.push(this.#publisher.gather(tenant.id, type, results[0]));
     }
-    await Promise.all(letters);
+    await Promise.all(letters).catch((error: Error) => {
+      throw error instanceof NotStored ? error : new NotStored(error.message);
+    });
   }
 
-  /** The payment as it came, without the key it came with. */
+  /** The payment as it came, without the key it came with and without card numbers. */
   async #deadLetter(
     bytes: Uint8Array,
     content_type: string,
@@ -163,11 +194,17 @@ export class PaymentConsumer {
     tenant: Tenant | null,
     message: PublicMessage,
   ): Promise<void> {
-    await this.#options.streams.publishDeadLetter(bytes, {
-      "Content-Type": content_type === "" ? "application/octet-stream" : asciiOf(content_type),
+    const letter = letterBytes(bytes);
+    const type = asciiOf(content_type.slice(0, TYPE_CHARACTERS_MAX));
+    const headers = {
+      "Content-Type": type === "" ? "application/octet-stream" : type,
       "Fraud-Error": errorHeader(refused),
       "Fraud-Request-Sequence": String(message.sequence),
       ...(tenant === null ? {} : { "Fraud-Tenant": tenant.id }),
+      ...(letter.length === bytes.length ? {} : { "Fraud-Bytes": String(bytes.length) }),
+    };
+    await this.#options.streams.publishDeadLetter(letter, headers).catch((error: Error) => {
+      throw new NotStored(`the dead letter is not stored: ${error.message}`);
     });
   }
 }
@@ -199,7 +236,7 @@ function errorResult(refused: Refusal): AnalyzeResult {
 /** JSON {code, field, message}, in ASCII as headers must be. */
 function errorHeader(refused: Refusal): string {
   const { code, field, message } = refused;
-  return asciiOf(JSON.stringify({ code: errorName(code), field, message: message.slice(0, 512) }));
+  return asciiOf(JSON.stringify({ code: errorName(code), field, message: message.slice(0, ERROR_CHARACTERS_MAX) }));
 }
 
 function asciiOf(text: string): string {

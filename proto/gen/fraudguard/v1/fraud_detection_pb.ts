@@ -611,7 +611,7 @@ export type ReportOutcomeRequest = Message<"fraudguard.v1.ReportOutcomeRequest">
   revision: number;
 
   /**
-   * A retracted label: the payment counts as unlabelled again.
+   * A retracted label: the payment counts as unlabelled again. A REVERSAL cannot be retracted.
    *
    * @generated from field: bool retracted = 6;
    */
