@@ -28,6 +28,8 @@ export class FrameFolder {
   rows = 0;
   /** Frames whose feature matrix could be compared (the same feature registry). */
   compared = 0;
+  /** Told of each folded frame: its rows as decided, and their features as they were then. */
+  onFolded: (block: RowBlock, matrix: Float32Array, frame: number) => void = () => {};
 
   constructor(
     shard: Shard,
@@ -66,6 +68,7 @@ export class FrameFolder {
     this.frames++;
     this.rows += b.n;
     this.#compare(facts, checksum, header.frameNumber);
+    this.onFolded(b, this.#matrix, header.frameNumber);
   }
 
   #compare(facts: RowsFacts, checksum: number, frame: number): void {

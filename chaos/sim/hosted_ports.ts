@@ -160,6 +160,10 @@ export class SimDisk implements SnapshotStore {
     return [...this.#files.keys()].sort();
   }
 
+  wipe(): void {
+    this.#files.clear();
+  }
+
   /** Flips one bit of a file. */
   damage(name: string, at: number): void {
     const bytes = this.#files.get(name);

@@ -52,6 +52,8 @@ export interface Wanted {
   done: boolean;
 }
 
+/** Average pause between two calls, milliseconds: about 1,700 payments a minute. */
+const PAUSE_MS = 150;
 /** A client gives a call up after this and asks again. */
 const PATIENCE_MS = 3000;
 /** Answered payments kept for repeats, conflicts, outcomes. */
@@ -75,7 +77,7 @@ export class SimClients {
   readonly #traffic: Traffic;
   readonly #known: Wanted[] = [];
   readonly #fail: (error: unknown) => void;
-  #running = true;
+  #running = false;
   /** Calls without their final answer. */
   open = 0;
   payments = 0;
@@ -87,21 +89,23 @@ export class SimClients {
     targets: () => readonly Target[],
     check: AnswerCheck,
     fail: (error: unknown) => void,
+    hot: number,
   ) {
     this.#world = world;
     this.#tenants = tenants;
     this.#targets = targets;
     this.#check = check;
     this.#fail = fail;
-    this.#traffic = new Traffic(world);
+    this.#traffic = new Traffic(world, hot);
   }
 
-  /** Begins to send, about every `pause_ms`. */
-  start(pause_ms: number): void {
+  /** Begins to send, about every PAUSE_MS. */
+  resume(): void {
+    this.#running = true;
     const next = (): void => {
       if (!this.#running) return;
       this.#makeCall();
-      this.#world.after(this.#world.between(0.2 * pause_ms, 1.8 * pause_ms), next);
+      this.#world.after(this.#world.between(0.2 * PAUSE_MS, 1.8 * PAUSE_MS), next);
     };
     next();
   }

@@ -26,6 +26,8 @@ class Machine {
   boots = 0;
   /** A supervisor, not a fault, holds it down. */
   restarting = false;
+  /** Why it stopped for good: what it found damaged. */
+  damage: string | null = null;
 
   constructor(world: SimWorld, name: string) {
     this.host = new SimHost(world, name);
@@ -44,6 +46,8 @@ export class SimCluster {
   readonly #weather = { run_ms_max: 3, failing: 0 };
   #stale = 0;
   readonly seen: SeenDecision[] = [];
+  /** A journal was damaged on purpose: processes that find it end, and stay so. */
+  damaged = false;
   /** How often each thing happened, by name. */
   readonly events = new Map<string, number>();
   /** Tells what happens, when somebody listens. */
@@ -87,7 +91,7 @@ export class SimCluster {
       (process) => {
         if (m.boots !== boot + 1) return;
         m.process = process;
-        this.#note(`${m.host.name} serves`);
+        this.note(`${m.host.name} serves`);
       },
       (error: unknown) => {
         if (m.boots === boot + 1) this.#ended(m, error);
@@ -99,30 +103,43 @@ export class SimCluster {
   #report(m: Machine, boot: number, event: string, detail: Record<string, unknown>): void {
     const error = typeof detail["error"] === "string" ? ` ${detail["error"]}` : "";
     this.#count(`${event}${error}`);
-    this.#note(`${m.host.name} ${event} ${JSON.stringify(detail)}`);
+    this.note(`${m.host.name} ${event} ${JSON.stringify(detail)}`);
     if (event !== "shard_stopped" || m.boots !== boot + 1) return;
     if (detail["error"] === "Deposed") this.#stop(m, RESTART_MS);
+    else if (this.damaged && detail["error"] === "JournalDamaged") this.#endDamaged(m, String(detail["message"]));
     else this.#fail(new Violation("damage", `${m.host.name}: ${detail["message"]}`));
   }
 
   /** The process ended by itself before it served. */
   #ended(m: Machine, error: unknown): void {
-    this.#note(`${m.host.name} could not start: ${error}`);
+    this.note(`${m.host.name} could not start: ${error}`);
     if (error instanceof Deposed || error instanceof ModelError) {
       this.#count(`start ${error.name}`);
       this.#stop(m, RESTART_MS);
-    } else if (error instanceof JournalDamaged) {
+    } else if (error instanceof JournalDamaged && this.damaged) this.#endDamaged(m, error.message);
+    else if (error instanceof JournalDamaged) {
       this.#fail(new Violation("damage", `${m.host.name} found its undamaged journal damaged: ${error.message}`));
     } else this.#fail(error);
+  }
+
+  #endDamaged(m: Machine, message: string): void {
+    m.damage = message;
+    this.end(m);
+  }
+
+  /** Ends the process at once, for good. */
+  end(m: Machine): void {
+    m.process?.desk.close();
+    m.process = null;
+    m.restarting = false;
+    m.host.crash();
   }
 
   /** Ends the process at once and starts another after a while. */
   #stop(m: Machine, down_ms: number): void {
     if (m.restarting) return;
+    this.end(m);
     m.restarting = true;
-    m.process?.desk.close();
-    m.process = null;
-    m.host.crash();
     this.#world.after(down_ms, () => {
       if (m.restarting) this.boot(m);
     });
@@ -145,7 +162,7 @@ export class SimCluster {
   begin(f: Fault): () => void {
     const m = this.machines[f.host];
     this.#count(`fault ${f.kind}`);
-    this.#note(`fault ${f.number}: ${f.kind} of ${m.host.name} for ${Math.round(f.duration_ms)} ms`);
+    this.note(`fault ${f.number}: ${f.kind} of ${m.host.name} for ${Math.round(f.duration_ms)} ms`);
     switch (f.kind) {
       case "crash":
         this.#stop(m, f.duration_ms);
@@ -214,7 +231,8 @@ export class SimCluster {
     this.events.set(what, (this.events.get(what) ?? 0) + 1);
   }
 
-  #note(what: string): void {
+  /** Tells the trace. */
+  note(what: string): void {
     this.trace(`${(this.#world.monotonicUs() / 1e6).toFixed(3)} s ${what}`);
   }
 }

@@ -24,6 +24,7 @@ import { keyText } from "../oracle/journal_row.ts";
 import { HostedLeases, hostedJournals, type SimDisk } from "./hosted_ports.ts";
 import type { SimHost } from "./sim_host.ts";
 import { type InferenceWeather, treeEngine } from "./tree_engine.ts";
+import { WatchedActors } from "./watched_actors.ts";
 
 /** What all nodes of a simulated cluster share and none changes. */
 export interface SimProgram {
@@ -33,7 +34,7 @@ export interface SimProgram {
   readonly texts: DecisionTexts;
 }
 
-export const LATE_TOLERANCE_US = 3600e6;
+const LATE_TOLERANCE_US = 3600e6;
 const EVENTS_MAX = 1_000_000;
 const INFERENCE_BUDGET_MS = 100;
 
@@ -60,8 +61,11 @@ export interface ProcessOptions {
   readonly report: (event: string, detail: Record<string, unknown>) => void;
 }
 
+const ACTORS = { late_tolerance_us: LATE_TOLERANCE_US, events_max: EVENTS_MAX };
+
+/** Actors as the nodes have them, unwatched. */
 export function newActors(): FraudActors {
-  return new FraudActors({ late_tolerance_us: LATE_TOLERANCE_US, events_max: EVENTS_MAX });
+  return new FraudActors(ACTORS);
 }
 
 export function tenantIndex(tenants: readonly Tenant[]): (id: string) => number {
@@ -93,7 +97,7 @@ export class SimProcess {
       journals: hostedJournals(o.journals, host),
       leases: new HostedLeases(o.leases, host, o.stale),
       snapshots: o.disk,
-      actors: newActors,
+      actors: () => new WatchedActors(ACTORS),
       decider,
       sealer,
       clock: host,

@@ -4,6 +4,7 @@
  */
 import { SimWorld } from "../../runtime/testkit/sim_world.ts";
 import { AnswerCheck } from "./answer_check.ts";
+import { DamagePhase } from "./damage.ts";
 import { type Fault, planFaults } from "./faults.ts";
 import { JournalIndex } from "./journal_index.ts";
 import { SimClients } from "./sim_clients.ts";
@@ -34,10 +35,12 @@ export interface SimulationResult {
   readonly events: ReadonlyMap<string, number>;
 }
 
-/** Average pause between two calls of the clients, milliseconds: about 1,700 payments a minute. */
-const PAUSE_MS = 150;
 /** In this time after healing all nodes must serve and all requests be answered. */
 const HEALED_MS = 60_000;
+/** One simulation in so many has a user and a merchant with many events; one in so many ends with a damaged journal. */
+const HOT_EVERY = 10;
+const HOT_SHARE = 0.7;
+const DAMAGED_EVERY = 4;
 /** Then inboxes run empty and snapshots end. */
 const QUIET_MS = 2000;
 
@@ -57,13 +60,14 @@ export class Simulation {
     this.#world = world;
     const nodes = 1 + Math.floor(world.random() * 3);
     const shards = 1 + Math.floor(world.random() * 4);
+    const hot = world.chance(1 / HOT_EVERY) ? HOT_SHARE : 0;
     const { tenants } = o.program;
     const fail = (error: unknown): void => this.fail(error);
     this.#cluster = new SimCluster(world, o.program, nodes, shards, fail);
     this.#cluster.trace = o.trace ?? (() => {});
     this.#index = new JournalIndex(this.#cluster.journals, shards, tenants);
     this.#check = new AnswerCheck(this.#index);
-    this.#clients = new SimClients(world, tenants, () => this.#cluster.machines, this.#check, fail);
+    this.#clients = new SimClients(world, tenants, () => this.#cluster.machines, this.#check, fail, hot);
     const planned = planFaults(o.seed, o.minutes, nodes);
     this.#faults = o.only === undefined ? planned : planned.filter((f) => o.only?.includes(f.number));
   }
@@ -105,7 +109,7 @@ export class Simulation {
         world.after(f.duration_ms, end);
       });
     }
-    this.#clients.start(PAUSE_MS);
+    this.#clients.resume();
     await this.#until(() => false, this.#o.minutes * 60_000);
     for (const end of ends) end();
     await this.#until(() => this.#cluster.serving, HEALED_MS, "no node serves after healing");
@@ -115,6 +119,8 @@ export class Simulation {
     if (this.#violation !== null) return;
     this.#index.update();
     await checkState(this.#cluster, this.#index, this.#o.program);
+    if (!world.chance(1 / DAMAGED_EVERY)) return;
+    await new DamagePhase(world, this.#cluster, this.#clients, () => this.#violation !== null).run();
   }
 
   /** Runs for so long, or until `done` or a violation. With `late`, not being done by then is a violation. */

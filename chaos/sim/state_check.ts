@@ -16,6 +16,7 @@ import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
 import type { JournalIndex } from "./journal_index.ts";
 import type { SimCluster } from "./sim_cluster.ts";
 import { newActors, type SimProgram, tenantIndex } from "./sim_process.ts";
+import { DecisionCheck } from "./decision_check.ts";
 import { Violation } from "./violation.ts";
 
 type SnapshotReader = Pick<SnapshotStore, "list" | "read">;
@@ -60,6 +61,8 @@ async function rebuilt(
   let from: JournalPosition = JOURNAL_START;
   if (disk !== null) from = await loadSnapshot(shard, disk, `${SNAPSHOT_LAYOUT}`, () => {});
   const folder = new FrameFolder(shard, cluster.shards, decider, FEATURES_VERSION, tenantIndex(tenants));
+  const again = new DecisionCheck(program);
+  folder.onFolded = (block, matrix, frame) => again.frame(block, matrix, `frame ${frame} of shard ${id}`);
   const never = () => Promise.reject(new Error("an offline journal is always there"));
   await replay(shard.journal, from, (header, bytes) => folder.fold(header, bytes), never);
   return shard.actors.digest();

@@ -29,10 +29,13 @@ export interface BadPayment {
 
 export class Traffic {
   readonly #world: SimWorld;
+  readonly #hot: number;
   #made = 0;
 
-  constructor(world: SimWorld) {
+  /** `hot`: share of the payments that the first user makes at the first merchant, so that both have many events. */
+  constructor(world: SimWorld, hot: number) {
     this.#world = world;
+    this.#hot = hot;
   }
 
   /** Few users and merchants, so that windows fill; both tenants use the same names. */
@@ -40,7 +43,9 @@ export class Traffic {
     const w = this.#world;
     const kind = w.random();
     let behindUs = w.between(0, 2e6);
-    let merchant = `merchant-${this.#index(MERCHANTS)}`;
+    const isHot = w.chance(this.#hot);
+    const user = isHot ? 0 : this.#index(USERS);
+    let merchant = `merchant-${isHot ? 0 : this.#index(MERCHANTS)}`;
     if (kind < 0.08) behindUs = w.between(0, 50 * MINUTE_US);
     else if (kind < 0.09) {
       // More than the tolerance of an hour behind, by so little of their own that they are never late among themselves.
@@ -49,7 +54,7 @@ export class Traffic {
     }
     return create(PaymentSchema, {
       transactionId: `tx-${++this.#made}`,
-      userId: `user-${this.#index(USERS)}`,
+      userId: `user-${user}`,
       merchantId: merchant,
       amountMinor: BigInt(1 + Math.floor(w.random() ** 3 * 500_000)),
       currency: w.chance(0.1) ? "USD" : "EUR",

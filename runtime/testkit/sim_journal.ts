@@ -65,14 +65,17 @@ class SimStream {
 class SimJournal implements Journal {
   readonly shard: number;
   readonly id: string;
-  readonly #stream: SimStream;
   readonly #store: SimJournalStore;
 
-  constructor(shard: number, stream: SimStream, store: SimJournalStore) {
+  constructor(shard: number, id: string, store: SimJournalStore) {
     this.shard = shard;
-    this.id = stream.id;
-    this.#stream = stream;
+    this.id = id;
     this.#store = store;
+  }
+
+  /** The stream of that name, which may have been made anew since it was opened. */
+  get #stream(): SimStream {
+    return this.#store.streams.get(this.shard) as SimStream;
   }
 
   append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult> {
@@ -157,14 +160,17 @@ export class SimJournalStore implements JournalStore {
 
   open(shard: number): Promise<Journal> {
     if (this.down) return Promise.reject(new JournalUnavailable("simulated outage"));
-    let stream = this.streams.get(shard);
-    if (stream === undefined) {
-      const random = this.world?.random ?? seeded(shard + 1);
-      const digit = (): string => Math.floor(random() * 16).toString(16);
-      stream = new SimStream(Array.from({ length: 32 }, digit).join(""));
-      this.streams.set(shard, stream);
-    }
-    return Promise.resolve(new SimJournal(shard, stream, this));
+    const { id } = this.streams.get(shard) ?? this.recreate(shard);
+    return Promise.resolve(new SimJournal(shard, id, this));
+  }
+
+  /** An empty stream with an id of its own takes the place of the shard's, if there is one. */
+  recreate(shard: number): { readonly id: string } {
+    const random = this.world?.random ?? seeded(shard + 1);
+    const digit = (): string => Math.floor(random() * 16).toString(16);
+    const stream = new SimStream(Array.from({ length: 32 }, digit).join(""));
+    this.streams.set(shard, stream);
+    return stream;
   }
 
   /** The raw records, to look at or to damage in place. */

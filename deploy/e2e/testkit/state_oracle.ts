@@ -10,7 +10,6 @@ import { ROW_EVENT, ROW_OUTCOME } from "../../../proto/columns.ts";
 import { OutcomeKind } from "../../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Shard } from "../../../runtime/shard.ts";
 
-
 const MINUTE_US = 60e6;
 const DAY_US = 86_400e6;
 /** As in the contract: 1 min, 5 min, 1 h, 24 h, 7 d, 30 d. */
@@ -19,7 +18,10 @@ const COLUMNS = WINDOWS_US.length * 6;
 /** Standard deviations: float32 against an exact value. */
 const TOLERANCE = 1e-6;
 
-const OPTIONS: OracleOptions = { windows_us: WINDOWS_US, late_tolerance_us: 3600e6, late_events_max: 1e9 };
+/** Newer events that a late one may have, as in the contract. */
+const LATE_EVENTS_MAX = 16_384;
+
+const OPTIONS: OracleOptions = { windows_us: WINDOWS_US, late_tolerance_us: 3600e6, late_events_max: LATE_EVENTS_MAX };
 const RISK = { delay_us: 7 * DAY_US, windows_us: [DAY_US, 7 * DAY_US, 30 * DAY_US] };
 
 interface Expected {

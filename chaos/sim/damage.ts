@@ -1,0 +1,100 @@
+/**
+ * The last act of some simulations: a journal is damaged. No node may go on with it; each stops loudly, and a damaged
+ * frame is named.
+ */
+import type { SimWorld } from "../../runtime/testkit/sim_world.ts";
+import type { SimClients } from "./sim_clients.ts";
+import type { SimCluster } from "./sim_cluster.ts";
+import { Violation } from "./violation.ts";
+
+/** In this time every node must have noticed. */
+const NOTICED_MS = 30_000;
+const FRAMES_LOST_MAX = 3;
+
+export class DamagePhase {
+  readonly #world: SimWorld;
+  readonly #cluster: SimCluster;
+  readonly #clients: SimClients;
+  readonly #isFailed: () => boolean;
+
+  constructor(world: SimWorld, cluster: SimCluster, clients: SimClients, isFailed: () => boolean) {
+    this.#world = world;
+    this.#cluster = cluster;
+    this.#clients = clients;
+    this.#isFailed = isFailed;
+  }
+
+  /** Throws Violation. */
+  async run(): Promise<void> {
+    const cluster = this.#cluster;
+    const shard = this.#below(cluster.shards);
+    cluster.damaged = true;
+    // What only the owner of a lost tail can know is gone with it when another node takes over.
+    const kinds = cluster.machines.length === 1 ? 3 : 1;
+    const acts = [() => this.#frame(shard), () => this.#tail(shard), () => this.#recreate(shard)];
+    await acts[this.#below(kinds)]();
+  }
+
+  /** A bit of a stored frame flips; every node replays from the first frame. */
+  async #frame(shard: number): Promise<void> {
+    const cluster = this.#cluster;
+    const records = cluster.journals.records(shard);
+    const sequence = 1 + this.#below(records.length);
+    const bytes = records[sequence - 1].slice();
+    bytes[this.#below(bytes.length)] ^= 1 << this.#below(8);
+    records[sequence - 1] = bytes;
+    cluster.note(`damage: frame ${sequence} of shard ${shard}`);
+    for (const m of cluster.machines) {
+      cluster.end(m);
+      m.disk.wipe();
+      cluster.boot(m);
+    }
+    await this.#noticed(() => cluster.machines.every((m) => m.damage !== null));
+    for (const { host, damage } of cluster.machines) {
+      const named = damage?.includes(`(sequence ${sequence})`) === true && damage.includes(`shard ${shard}:`);
+      if (named) continue;
+      throw new Violation("damage", `${host.name} says "${damage}" of frame ${sequence} of shard ${shard}`);
+    }
+  }
+
+  /** The newest frames are gone, as from a server that lied about its disk. */
+  async #tail(shard: number): Promise<void> {
+    const cluster = this.#cluster;
+    const lost = Math.min(1 + this.#below(FRAMES_LOST_MAX), cluster.journals.records(shard).length);
+    cluster.note(`damage: ${lost} newest frames of shard ${shard} lost`);
+    cluster.journals.loseTail(shard, lost);
+    await this.#traffic();
+  }
+
+  /** An empty stream stands in the journal's place; the node notices, and does not begin anew after a restart. */
+  async #recreate(shard: number): Promise<void> {
+    const cluster = this.#cluster;
+    const [machine] = cluster.machines;
+    cluster.note(`damage: journal ${shard} made anew`);
+    cluster.journals.recreate(shard);
+    await this.#traffic();
+    if (!machine.disk.names.some((name) => name.startsWith(`${shard}/`))) return;
+    machine.damage = null;
+    cluster.end(machine);
+    cluster.boot(machine);
+    await this.#noticed(() => machine.damage !== null);
+  }
+
+  /** Payments come again, until the owner stops. */
+  async #traffic(): Promise<void> {
+    this.#clients.resume();
+    await this.#noticed(() => this.#cluster.machines[0].damage !== null);
+    this.#clients.stop();
+  }
+
+  async #noticed(isDone: () => boolean): Promise<void> {
+    const endUs = this.#world.monotonicUs() + NOTICED_MS * 1000;
+    const isOver = (): boolean => this.#isFailed() || isDone() || this.#world.monotonicUs() >= endUs;
+    await this.#world.runUntil(isOver, 2 * NOTICED_MS, "the damage to be noticed");
+    if (!this.#isFailed() && !isDone()) throw new Violation("damage", "a damaged journal is served");
+  }
+
+  #below(n: number): number {
+    return Math.floor(this.#world.random() * n);
+  }
+}
