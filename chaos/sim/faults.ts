@@ -59,14 +59,28 @@ const LONGEST_MS: Record<FaultKind, number> = {
   "failing-model": 5000,
 };
 
-/** One to five faults in each simulated minute. */
+/** Nothing goes wrong before, milliseconds. */
+const QUIET_START_MS = 2000;
+/** Faults that seldom hurt alone: another one during them is what they are for. */
+const FOLLOWED = 0.5;
+
+/** One to five faults in each simulated minute, half of them followed by another one during them. */
 export function planFaults(seed: number, minutes: number, hosts: number): Fault[] {
   const random = seeded(seed ^ 0x5f3759df);
-  const count = Math.ceil(minutes * (1 + 4 * random()));
-  const times = Array.from({ length: count }, () => 2000 + random() * (minutes * 60_000 - 4000)).sort((a, b) => a - b);
-  return times.map((at_ms, number) => {
+  const planned: Omit<Fault, "number">[] = [];
+  const add = (from_ms: number, within_ms: number): Omit<Fault, "number"> => {
     const kind = FAULT_KINDS[Math.floor(random() * FAULT_KINDS.length)];
     const duration_ms = LONGEST_MS[kind] * (0.1 + 0.9 * random());
-    return { number, kind, at_ms, duration_ms, host: Math.floor(random() * hosts), dice: random() };
-  });
+    const at_ms = from_ms + random() * within_ms;
+    const fault = { kind, at_ms, duration_ms, host: Math.floor(random() * hosts), dice: random() };
+    planned.push(fault);
+    return fault;
+  };
+  const count = Math.ceil(minutes * (1 + 4 * random()));
+  for (let i = 0; i < count; i++) {
+    const first = add(QUIET_START_MS, minutes * 60_000 - 2 * QUIET_START_MS);
+    if (random() < FOLLOWED) add(first.at_ms, first.duration_ms);
+  }
+  planned.sort((a, b) => a.at_ms - b.at_ms);
+  return planned.map((fault, number) => ({ number, ...fault }));
 }

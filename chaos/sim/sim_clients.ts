@@ -123,7 +123,9 @@ export class SimClients {
     const what = w.random();
     if (about !== undefined && what < 0.06) this.#outcome(tenant, about);
     else if (what < 0.1) this.#event(tenant);
-    else if (about !== undefined && what < 0.14) this.#riskScore(tenant, about);
+    // Of the newest, which an owner that was deposed does not know.
+    else if (about !== undefined && what < 0.2)
+      this.#riskScore(tenant, w.chance(0.5) ? about : known[known.length - 1]);
     else this.#batch(tenant, known);
   }
 

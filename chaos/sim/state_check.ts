@@ -13,10 +13,10 @@ import { FrameFolder } from "../../runtime/recovery.ts";
 import { Shard } from "../../runtime/shard.ts";
 import { loadSnapshot } from "../../runtime/snapshots.ts";
 import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
+import { DecisionCheck } from "./decision_check.ts";
 import type { JournalIndex } from "./journal_index.ts";
 import type { SimCluster } from "./sim_cluster.ts";
 import { newActors, type SimProgram, tenantIndex } from "./sim_process.ts";
-import { DecisionCheck } from "./decision_check.ts";
 import { Violation } from "./violation.ts";
 
 type SnapshotReader = Pick<SnapshotStore, "list" | "read">;

@@ -85,7 +85,11 @@ export class WatchedActors extends FraudActors {
   #merchant(key: string): OracleActor {
     let found = this.#merchants.get(key);
     if (found === undefined) {
-      found = new OracleActor({ windows_us: WINDOWS_US, late_tolerance_us: this.#late_us, late_events_max: LATE_EVENTS_MAX });
+      found = new OracleActor({
+        windows_us: WINDOWS_US,
+        late_tolerance_us: this.#late_us,
+        late_events_max: LATE_EVENTS_MAX,
+      });
       this.#merchants.set(key, found);
     }
     return found;

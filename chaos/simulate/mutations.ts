@@ -1,0 +1,176 @@
+/**
+ * One-line defects of production code, each of which the simulator must notice: the proof that its checkers check. They
+ * are put in while a simulation process loads its modules (mutation_hook.ts); no file changes.
+ */
+import type { SourceEdit } from "./mutation_hook.ts";
+
+export interface Mutation extends SourceEdit {
+  readonly name: string;
+  /** A seed that notices it: the test tries it first, then 1, 2, 3... */
+  readonly seed?: number;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: "no fencing: a Takeover does not raise the epoch",
+    file: "runtime/journal/claim.ts",
+    from: "epoch: last.epoch + 1,",
+    to: "epoch: Math.max(1, last.epoch),",
+  },
+  {
+    name: "reply before the acknowledgement",
+    file: "runtime/tick_loop.ts",
+    from: '(s.serving && this.#state !== "ended") this.#form(tick, s);',
+    to: '(s.serving && this.#state !== "ended") { this.#form(tick, s); this.#answer(tick, tick.rows[s.id], 1); }',
+  },
+  {
+    name: "repeats not recognised",
+    file: "actors/user/user_actors.ts",
+    from: "if (known >= 0 && this.#isRepeat(b, r, known)) return REPEATED;",
+    to: "if (known < 0 && this.#isRepeat(b, r, known)) return REPEATED;",
+  },
+  {
+    name: "a frame in flight is formed again",
+    file: "runtime/journal/committer.ts",
+    from: "result = await this.#journal.append(flight.bytes, flight.sequence - 1);",
+    to: "result = await this.#journal.append(flight.bytes.map((b, i) => b ^ +(i === 200)), flight.sequence - 1);",
+  },
+  {
+    name: "late overlay: a row stays when its frame is folded",
+    file: "runtime/overlay.ts",
+    from: "while (i >= 0 && this.#frame[i] <= frame) {",
+    to: "while (i >= 0 && this.#frame[i] < frame) {",
+  },
+  {
+    name: "overlay in the state: a row in flight is folded",
+    file: "actors/entity/merchant_actors.ts",
+    from: "    const user = this.#users.code(b.user.hi[r], b.user.lo[r]);\n    if",
+    to: "    const user = this.#users.code(b.user.hi[r], b.user.lo[r]); this.windows.append(this.windows.slot(hi, lo), t, b.amountBase[r], user, 0, 0, 0);\n    if",
+  },
+  {
+    name: "snapshot published before its last frame is acknowledged",
+    seed: 10,
+    file: "runtime/snapshots.ts",
+    from: "if (frame === shard.committedFrame && shard.nextFrame === frame + 1) {",
+    to: "if (shard.nextFrame === frame + 1) {",
+  },
+  {
+    name: "a frame is skipped in replay",
+    file: "runtime/recovery.ts",
+    from: "if (header.kind !== KIND_ROWS) return;",
+    to: "if (header.kind !== KIND_ROWS || header.frameNumber % 50 === 49) return;",
+  },
+  {
+    name: "a damaged frame is sent over",
+    seed: 5,
+    file: "proto/frame/frame_header.ts",
+    from: "if (!sameChecksum(digest.subarray(0, CHECKSUM_BYTES), header.checksum)) {",
+    to: "if (digest.length === 0) {",
+  },
+  {
+    name: "a journal made anew is trusted",
+    seed: 98,
+    file: "runtime/snapshots.ts",
+    from: "if (header.journal_id !== shard.journal.id) {",
+    to: 'if (header.journal_id !== shard.journal.id) { throw new SnapshotUnusable("of another journal");',
+  },
+  {
+    name: "a lost tail is taken for the past",
+    file: "runtime/journal/committer.ts",
+    from: "if (tail === null || sequence < committed.sequence) {",
+    to: 'if (tail === null || sequence < committed.sequence) { return "nothing";',
+  },
+  {
+    name: "a provisional answer is journaled",
+    file: "runtime/tick_loop.ts",
+    from: "if (tick.payments > 0) decider.decide(b, b.n, tick.matrix.values);",
+    to: "if (tick.payments > 0) decider.decide(b, b.n, tick.matrix.values); if (from - b.openedUs > 1e6) b.outcome.fill(3, 0, b.n);",
+  },
+  {
+    name: "tenant ignored: one key for all",
+    file: "gateway/codec/tenant_codec.ts",
+    from: "this.k0 = tenant.hash_key[0] | 0;",
+    to: "this.k0 = 7;",
+  },
+  {
+    name: "an inbox row is folded twice",
+    file: "runtime/shard.ts",
+    from: "      this.actors.foldInbox(rows, i);",
+    to: "      this.actors.foldInbox(rows, i); if (i % 16 === 3) this.actors.foldInbox(rows, i);",
+  },
+  {
+    name: "inbox rows are lost at a restart",
+    seed: 61,
+    file: "runtime/recovery.ts",
+    from: "source.journal.readFrom(from + 1)",
+    to: "source.journal.readFrom(from + 2)",
+  },
+  {
+    name: "a deposed owner says not found",
+    file: "runtime/repeats.ts",
+    from: "for (const s of shards) await s.confirmOwner();",
+    to: "",
+  },
+  {
+    name: "rows of a stopped shard are answered as decided",
+    file: "runtime/tick_loop.ts",
+    from: "for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;\n      this.#answer",
+    to: "this.#answer",
+  },
+  {
+    name: "a repeat is answered before its frame stands",
+    file: "runtime/shard.ts",
+    from: "    await this.whenCommitted(frame);\n",
+    to: "",
+  },
+  {
+    name: "other content under a known id is taken for a repeat",
+    file: "runtime/repeats.ts",
+    from: "[4, (a, i, b, j) => a.amountMinor[i] === b.amountMinor[j]],",
+    to: "",
+  },
+  {
+    name: "frame time follows a wall clock that jumps back",
+    seed: 12,
+    file: "runtime/journal/claim.ts",
+    from: "frameTimeUs: Math.max(last.frameTimeUs, wallUs),",
+    to: "frameTimeUs: wallUs,",
+  },
+  {
+    name: "a snapshot forgets what its inboxes folded",
+    file: "runtime/snapshots.ts",
+    from: "shard.watermarks.set(header.watermarks);",
+    to: "",
+  },
+  {
+    name: "a damaged snapshot is loaded",
+    seed: 47,
+    file: "runtime/snapshots.ts",
+    from: 'if (content.length !== footer.bytes || digest(createHash("sha256").update(content)) !== footer.sha256) {',
+    to: "if (content.length !== footer.bytes) {",
+  },
+  {
+    name: "an event's id is not remembered",
+    file: "actors/user/user_actors.ts",
+    from: "    this.cold.add(b.user.hi[r], b.user.lo[r], idHi, b.id.lo[r], frame);\n    const t",
+    to: "    const t",
+  },
+  {
+    name: "an older revision of an outcome wins",
+    file: "actors/user/user_actors.ts",
+    from: "if (standing >= b.revision[r]) {",
+    to: "if (standing === b.revision[r]) {",
+  },
+  {
+    name: "a score that came too late is used all the same",
+    file: "runtime/tick_loop.ts",
+    from: "if (b.kind[r] === ROW_PAYMENT) b.degraded[r] |= DEGRADED_MODEL;",
+    to: "if (b.kind[r] === ROW_PAYMENT) b.score[r] = 0.5;",
+  },
+  {
+    name: "a late event within the tolerance changes no window",
+    file: "runtime/kernel/windows/window_store.ts",
+    from: "newest - timeUs > this.plan.lateUs ||",
+    to: "newest - timeUs > this.plan.lateUs / 2 ||",
+  },
+];
