@@ -91,8 +91,8 @@ export class Repeats {
   }
 
   /**
-   * Hands the stored row of (user, id) to `use`; false when there is none. Rejects when a shard cannot tell now. Without
-   * a user all actors of all shards are searched, a slice at a time; `pause` lets other work in between.
+   * Hands the stored row of (user, id) to `use`; false when there is none. Rejects when a shard cannot tell now.
+   * Without a user all actors of all shards are searched, a slice at a time; `pause` lets other work in between.
    */
   async find(
     userHi: number,

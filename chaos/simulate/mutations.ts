@@ -21,7 +21,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "reply before the acknowledgement",
     file: "runtime/tick_loop.ts",
     from: '(s.serving && this.#state !== "ended") this.#form(tick, s);',
-    to: '(s.serving && this.#state !== "ended") { this.#form(tick, s); this.#answer(tick, tick.rows[s.id], 1); }',
+    to: '(s.serving && this.#state !== "ended") ' + "{ this.#form(tick, s); this.#answer(tick, tick.rows[s.id], 1); }",
   },
   {
     name: "repeats not recognised",
@@ -45,7 +45,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "overlay in the state: a row in flight is folded",
     file: "actors/entity/merchant_actors.ts",
     from: "    const user = this.#users.code(b.user.hi[r], b.user.lo[r]);\n    if",
-    to: "    const user = this.#users.code(b.user.hi[r], b.user.lo[r]); this.windows.append(this.windows.slot(hi, lo), t, b.amountBase[r], user, 0, 0, 0);\n    if",
+    to:
+      "    const user = this.#users.code(b.user.hi[r], b.user.lo[r]);\n" +
+      "    this.windows.append(this.windows.slot(hi, lo), t, b.amountBase[r], user, 0, 0, 0);\n    if",
   },
   {
     name: "snapshot published before its last frame is acknowledged",
@@ -84,7 +86,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a provisional answer is journaled",
     file: "runtime/tick_loop.ts",
     from: "if (tick.payments > 0) decider.decide(b, b.n, tick.matrix.values);",
-    to: "if (tick.payments > 0) decider.decide(b, b.n, tick.matrix.values); if (from - b.openedUs > 1e6) b.outcome.fill(3, 0, b.n);",
+    to:
+      "if (tick.payments > 0) decider.decide(b, b.n, tick.matrix.values);" +
+      " if (from - b.openedUs > 1e6) b.outcome.fill(3, 0, b.n);",
   },
   {
     name: "tenant ignored: one key for all",
@@ -114,7 +118,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "rows of a stopped shard are answered as decided",
     file: "runtime/tick_loop.ts",
-    from: "for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;\n      this.#answer",
+    from:
+      "for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;" +
+      "\n      this.#answer",
     to: "this.#answer",
   },
   {

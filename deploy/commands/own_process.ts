@@ -1,6 +1,6 @@
 /**
- * Commands whose code belongs to chaos, which nothing imports: run as a process of their own, with this one's arguments,
- * signals and exit code.
+ * Commands whose code belongs to chaos, which nothing imports: run as a process of their own, with this one's
+ * arguments, signals and exit code.
  */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";

@@ -18,6 +18,7 @@ import type { CallDesk } from "../calls/call_desk.ts";
 import { type CallKind, KIND_ANALYZE, KIND_BULK, KIND_EVENT, KIND_OUTCOME, KIND_RISK_SCORE } from "../calls/kinds.ts";
 import { type Refusal, type Reply, refusal } from "../calls/reply.ts";
 import { BULK_PAYMENTS_MAX } from "../codec/envelope.ts";
+import { BULK_BODY_BYTES_MAX } from "./json_body.ts";
 import { isObject, isRefusal, messageBytes, paymentBytes } from "./json_message.ts";
 import { frame, WITH_TIMINGS } from "./payment_frames.ts";
 import { ProblemError, tooLarge } from "./problem.ts";
@@ -36,7 +37,7 @@ export function fraudRoutes(app: FastifyInstance, desk: CallDesk): void {
     const bytes = await ask(desk, KIND_ANALYZE, Buffer.concat([frame(payment), ...timings]), tenantOf(request));
     return (json(AnalyzeResponseSchema, bytes) as { decision: JsonValue }).decision;
   });
-  app.post("/v1/fraud/bulk-analyze", async (request) => bulkAnalyze(desk, request));
+  app.post("/v1/fraud/bulk-analyze", { bodyLimit: BULK_BODY_BYTES_MAX }, async (request) => bulkAnalyze(desk, request));
   app.get<RiskScoreRequest>("/v1/fraud/risk-score/:transaction_id", async (request) => {
     const userId = request.query.user_id ?? request.query.userId ?? "";
     const asked = required(

@@ -2,26 +2,24 @@
  * Owns the way from JSON bodies to protobuf bytes: protobuf's JSON mapping, unknown fields tolerated, every error
  * naming its field by the proto name (`amount_minor`; bodies may spell it `amountMinor` too).
  */
-import { type DescMessage, fromJson, type JsonObject, type JsonValue, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, fromJson, type JsonObject, toBinary } from "@bufbuild/protobuf";
 import { ErrorCode, PaymentSchema } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { type Refusal, refusal } from "../calls/reply.ts";
+import { beyondLimits } from "./json_limits.ts";
+
+/** Characters of a message that go out: the converter's own hold the value at fault, whole. */
+const MESSAGE_MAX = 300;
 
 /** Bytes of the message, or why the JSON is not one. Nothing is thrown for bad input. */
 export function messageBytes(schema: DescMessage, json: unknown): Uint8Array | Refusal {
   if (!isObject(json)) return refusal(ErrorCode.MALFORMED, "expected a JSON object");
-  const wrong = wrongEnum(schema, json);
-  if (wrong !== null) return wrong;
-  try {
-    return toBinary(schema, fromJson(schema, json, { ignoreUnknownFields: true }));
-  } catch (error) {
-    return refusalOf(error);
-  }
+  return beyondLimits(schema, json) ?? converted(schema, json);
 }
 
 /** Bytes of a Payment; a merchant category may come as a number (its four digits). */
 export function paymentBytes(json: unknown): Uint8Array | Refusal {
   if (!isObject(json)) return refusal(ErrorCode.MALFORMED, "a payment is a JSON object");
-  return messageBytes(PaymentSchema, withTextCategory(json));
+  return beyondLimits(PaymentSchema, json) ?? converted(PaymentSchema, withTextCategory(json));
 }
 
 export function isObject(json: unknown): json is JsonObject {
@@ -40,24 +38,24 @@ function withTextCategory(payment: JsonObject): JsonObject {
   return payment;
 }
 
-/** Unknown enum names would be ignored like unknown fields; they are mistakes, so they are named. */
-function wrongEnum(schema: DescMessage, json: JsonObject): Refusal | null {
-  for (const field of schema.fields) {
-    if (field.fieldKind !== "enum") continue;
-    const value: JsonValue | undefined = json[field.jsonName] ?? json[field.name];
-    if (typeof value !== "string" || field.enum.values.some((v) => v.name === value)) continue;
-    const names = field.enum.values.slice(1).map((v) => v.name);
-    return refusal(ErrorCode.INVALID, `expected one of ${names.join(", ")}`, { field: field.name });
+function converted(schema: DescMessage, json: JsonObject): Uint8Array | Refusal {
+  try {
+    return toBinary(schema, fromJson(schema, json, { ignoreUnknownFields: true }));
+  } catch (error) {
+    return refusalOf(error);
   }
-  return null;
 }
 
 /** The converter's errors carry the field's descriptor as their cause. */
 function refusalOf(error: unknown): Refusal {
   const cause = (error as { cause?: { field?: () => { name?: string }; message?: string } }).cause;
   const field = typeof cause?.field === "function" ? cause.field().name : undefined;
-  if (field !== undefined) return refusal(ErrorCode.INVALID, `${cause?.message}${unitHint(field)}`, { field });
-  return refusal(ErrorCode.MALFORMED, error instanceof Error ? error.message : "not the expected JSON");
+  if (field !== undefined) return refusal(ErrorCode.INVALID, `${short(cause?.message)}${unitHint(field)}`, { field });
+  return refusal(ErrorCode.MALFORMED, error instanceof Error ? short(error.message) : "not the expected JSON");
+}
+
+function short(message = ""): string {
+  return message.length <= MESSAGE_MAX ? message : `${message.slice(0, MESSAGE_MAX)}...`;
 }
 
 /** RFC 3339 texts are the usual mistake: units are last in names, and worth saying. */

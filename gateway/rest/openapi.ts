@@ -42,7 +42,7 @@ export function openApiDocument(version: string): Json {
         "The stored decision of a payment.",
         null,
         ref(DecisionSchema),
-        [404],
+        [404, 414],
         [
           parameter("transaction_id", "path", "1..64 bytes.", { type: "string" }),
           parameter("user_id", "query", "1..128 bytes; without it all shards are asked.", { type: "string" }),
@@ -88,9 +88,11 @@ const STATUS_TEXTS: Record<number, string> = {
   403: "tenant_id is not the API key's tenant.",
   404: "No such decision.",
   405: "The address takes another method: see Allow.",
+  408: "The body did not end in time.",
   409: "The same id of this user exists with other content.",
   413: "The body or the list is larger than its limit.",
-  415: "The body is not application/json.",
+  414: "transaction_id is longer than its limit.",
+  415: "The body is not application/json in UTF-8, or is compressed.",
   429: "Too much waits already: try again after Retry-After seconds.",
   500: "An actor failed on this request; nothing was recorded.",
   503: "Not acknowledged at the deadline; outcome_unknown tells that it may still be recorded.",
@@ -128,7 +130,7 @@ function parameter(name: string, where: "path" | "query", description: string, s
 }
 
 function operation(id: string, summary: string, body: Json | null, ok: Json, also: number[], parameters: Json[]): Json {
-  const statuses = [400, 401, 403, 405, ...also, ...(body === null ? [] : [413, 415]), 429, 500, 503];
+  const statuses = [400, 401, 403, 405, ...also, ...(body === null ? [] : [408, 413, 415]), 429, 500, 503];
   const responses: Json = { 200: { description: "Done.", content: { "application/json": { schema: ok } } } };
   for (const status of statuses.sort((a, b) => a - b)) responses[status] = problemResponse(status);
   const request =

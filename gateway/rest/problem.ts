@@ -23,10 +23,13 @@ const TITLES: Record<number, string> = {
   403: "Not allowed",
   404: "Not found",
   405: "Method not allowed",
+  408: "Not sent in time",
   409: "Exists with other content",
   413: "Too large",
+  414: "Address too long",
   415: "Unsupported media type",
   429: "Too many requests",
+  431: "Headers too large",
   500: "Internal error",
   503: "Unavailable",
 };

@@ -154,6 +154,13 @@ test("bulk: bad rows of JSON and of the codec have errors at their places; overs
   assert.equal(body.results[2].error.field, "currency");
   assert.equal(body.results[3].error.code, "MALFORMED");
   assert.equal(body.results[4].decision.transactionId, "tx-4");
+  const heavy = { attributes: Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`a${i}`, i])) };
+  const rows = [paymentJson(0, heavy), paymentJson(1, { amountMinor: "9".repeat(100_000) }), paymentJson(2)];
+  const limited = (await ask("/v1/fraud/bulk-analyze", { payments: rows })).body.results;
+  assert.deepEqual([limited[0].error.field, limited[0].error.code], ["attributes", "INVALID"]);
+  assert.deepEqual([limited[1].error.field, limited[1].error.code], ["amount_minor", "INVALID"]);
+  assert.ok(JSON.stringify(limited).length < 1000);
+  assert.equal(limited[2].decision.transactionId, "tx-2");
   const allBad = await ask("/v1/fraud/bulk-analyze", { payments: [7] });
   assert.deepEqual([allBad.status, allBad.body.results.length], [200, 1]);
   const many = Array.from({ length: 1001 }, (_, i) => paymentJson(i));
@@ -208,10 +215,11 @@ test("the OpenAPI document: paths, errors, schemas with the limits of the proto,
   assert.ok(["outcome", "revision"].every((f) => schemas.ReportOutcomeRequest.required.includes(f)));
   assert.deepEqual(schemas.Payment.properties.amountMinor.type, ["string", "integer"]);
   assert.deepEqual(schemas.Outcome.enum.slice(1), ["ALLOW", "CHALLENGE", "REVIEW", "BLOCK"]);
-  for (const s of ["400", "401", "403", "409", "413", "429", "503"]) {
+  for (const s of ["400", "401", "403", "408", "409", "413", "415", "429", "503"]) {
     assert.ok(body.paths["/v1/fraud/analyze"].post.responses[s], s);
   }
-  assert.ok(body.paths["/v1/fraud/risk-score/{transaction_id}"].get.responses["404"]);
+  const { responses } = body.paths["/v1/fraud/risk-score/{transaction_id}"].get;
+  assert.ok(responses["404"].description && responses["414"].description);
   for (const [, name] of JSON.stringify(body).matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
     assert.ok(schemas[name]?.type, name);
   }

@@ -14,7 +14,9 @@ import type { Logger } from "../log.ts";
 import type { EndpointMetrics, GatewayMetrics } from "../metrics/gateway_metrics.ts";
 import type { Readiness } from "../ports.ts";
 import type { TlsMaterial } from "../tls.ts";
+import { answerBroken, answerUnroutable } from "./broken_request.ts";
 import { fraudRoutes } from "./fraud_routes.ts";
+import { BODY_BYTES_MAX, refuseOtherEncodings, takeJsonBodies } from "./json_body.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ProblemError, sendProblem } from "./problem.ts";
 
@@ -29,6 +31,8 @@ export interface RestServerOptions {
   readonly log: Logger;
   readonly version: string;
   readonly tls?: TlsMaterial;
+  /** Until the whole request must be here, milliseconds; default 30,000. */
+  readonly request_timeout_ms?: number;
 }
 
 export interface RestServer {
@@ -36,8 +40,9 @@ export interface RestServer {
   close(): Promise<void>;
 }
 
-/** Largest body, bytes: 1,000 payments with long fields. */
-export const BODY_BYTES_MAX = 8 << 20;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Looks at the connections within one request timeout: a late request is closed that part later at most. */
+const TIMEOUT_CHECKS = 6;
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -53,29 +58,13 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
 }
 
 function createApp(options: RestServerOptions): FastifyInstance {
-  const { tls } = options;
-  const settings = {
-    bodyLimit: BODY_BYTES_MAX,
-    routerOptions: { maxParamLength: 256 },
-    requestTimeout: 30_000,
-    forceCloseConnections: "idle" as const,
-    logger: false as const,
-  };
-  const app: FastifyInstance =
-    tls === undefined
-      ? fastify(settings)
-      : (fastify({
-          ...settings,
-          https: {
-            cert: tls.cert,
-            key: tls.key,
-            ...(tls.client_ca === null ? {} : { ca: tls.client_ca, requestCert: true, rejectUnauthorized: true }),
-          },
-        }) as unknown as FastifyInstance);
-  app.removeContentTypeParser("text/plain");
+  const app = fastifyApp(options);
+  takeJsonBodies(app);
   app.decorateRequest("tenant", null);
   const routes = routesOf(app);
-  app.setErrorHandler((error: FastifyError | ProblemError, _request, reply) => onError(error, reply, options.log));
+  app.setErrorHandler((error: FastifyError | ProblemError, request, reply) => {
+    onError(error, request, reply, options.log);
+  });
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsAt(routes, request.url.split("?", 1)[0]);
     if (allowed.length === 0) {
@@ -87,11 +76,36 @@ function createApp(options: RestServerOptions): FastifyInstance {
   });
   countRequests(app, options.metrics);
   app.register(async (v1) => {
-    v1.addHook("onRequest", async (request) => authenticate(request, options.identity));
+    v1.addHook("onRequest", async (request) => {
+      authenticate(request, options.identity);
+      refuseOtherEncodings(request);
+    });
     fraudRoutes(v1, options.desk);
   });
   operationRoutes(app, options);
   return app;
+}
+
+function fastifyApp({ tls, request_timeout_ms = REQUEST_TIMEOUT_MS }: RestServerOptions): FastifyInstance {
+  const settings = {
+    bodyLimit: BODY_BYTES_MAX,
+    routerOptions: { maxParamLength: 256 },
+    requestTimeout: request_timeout_ms,
+    forceCloseConnections: "idle" as const,
+    logger: false as const,
+    frameworkErrors: (error: FastifyError, _request: FastifyRequest, reply: FastifyReply) =>
+      answerUnroutable(error, reply),
+    clientErrorHandler: answerBroken,
+  };
+  // Node's own interval is as long as the timeout; given the timeout here, it holds for the headers too.
+  const http = {
+    requestTimeout: request_timeout_ms,
+    connectionsCheckingInterval: Math.ceil(request_timeout_ms / TIMEOUT_CHECKS),
+  };
+  if (tls === undefined) return fastify({ ...settings, http });
+  const clients = tls.client_ca === null ? {} : { ca: tls.client_ca, requestCert: true, rejectUnauthorized: true };
+  const https = { ...http, cert: tls.cert, key: tls.key, ...clients };
+  return fastify({ ...settings, https }) as unknown as FastifyInstance;
 }
 
 interface Route {
@@ -118,7 +132,7 @@ function methodsAt(routes: readonly Route[], path: string): string[] {
   return routes.filter(matches).map((r) => r.method);
 }
 
-async function authenticate(request: FastifyRequest, identity: Identity): Promise<void> {
+function authenticate(request: FastifyRequest, identity: Identity): void {
   const tenant = identity.authenticate(request.headers.authorization);
   if (tenant instanceof AuthenticationFailure) {
     throw new ProblemError(refusal(ErrorCode.UNAUTHENTICATED, tenant.message));
@@ -158,14 +172,16 @@ function countRequests(app: FastifyInstance, metrics: GatewayMetrics): void {
   });
 }
 
-function onError(error: FastifyError | ProblemError, reply: FastifyReply, log: Logger): void {
+function onError(error: FastifyError | ProblemError, request: FastifyRequest, reply: FastifyReply, log: Logger): void {
   if (error instanceof ProblemError) {
     sendProblem(reply, error.refusal, error.status);
     return;
   }
   const status = error.statusCode ?? 500;
   if (status === 413) {
-    sendProblem(reply, refusal(ErrorCode.INVALID, `the body is larger than ${BODY_BYTES_MAX} bytes`), 413);
+    const { bodyLimit } = request.routeOptions;
+    const message = `the body is larger than the ${bodyLimit} bytes that this address takes: send less at once`;
+    sendProblem(reply, refusal(ErrorCode.INVALID, message), 413);
   } else if (status === 415) {
     sendProblem(reply, refusal(ErrorCode.MALFORMED, "send JSON with the header content-type: application/json"), 415);
   } else if (status >= 400 && status < 500) {
