@@ -3,20 +3,24 @@
  * snapshots. It owns no adapter: everything outside comes through ports.
  */
 import type { Sealer } from "../proto/frame/rows_writer.ts";
-import { claim } from "./journal/claim.ts";
+import { Follower } from "./follower.ts";
+import { Abandoned } from "./journal/checked.ts";
+import { claim, type JournalPosition } from "./journal/claim.ts";
 import { Committer } from "./journal/committer.ts";
-import { replay } from "./journal/replay.ts";
 import type { Owner } from "./journal/takeover.ts";
 import { LeaseKeeper } from "./lease/lease_keeper.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { TickObserver } from "./observer.ts";
-import type { Clock, JournalStore, LeaseStore, SnapshotStore, Timers } from "./ports.ts";
+import { type Clock, Deposed, type JournalStore, type LeaseStore, type SnapshotStore, type Timers } from "./ports.ts";
 import type { Decider, ShardActors } from "./program.ts";
 import { FrameFolder, refillInboxes } from "./recovery.ts";
 import { Repeats } from "./repeats.ts";
 import { Shard } from "./shard.ts";
 import { loadSnapshot, Snapshotter } from "./snapshots.ts";
 import { TickLoop } from "./tick_loop.ts";
+
+/** Pause before a claim that a rival won is made again, milliseconds. */
+const CLAIM_AGAIN_MS = 200;
 
 export interface NodeOptions {
   readonly owner: Owner;
@@ -51,6 +55,8 @@ export class RuntimeNode {
   readonly #snapshotter: Snapshotter;
   readonly #keepers: LeaseKeeper[] = [];
   #closing = false;
+  /** The start failed: nothing that waits goes on. */
+  #abandoned = false;
 
   private constructor(o: NodeOptions, shards: readonly Shard[]) {
     this.#o = o;
@@ -82,39 +88,84 @@ export class RuntimeNode {
     });
   }
 
-  /** Recovers and claims every shard; resolves when all serve. */
+  /**
+   * Brings every shard up to its journal's tail and follows it, until this node holds the shard's lease and has claimed
+   * it; resolves when all serve. Rejects with JournalDamaged, or what else makes a shard unservable.
+   */
   static async start(o: NodeOptions): Promise<RuntimeNode> {
     const shards: Shard[] = [];
     for (let id = 0; id < o.shards; id++) {
       shards.push(new Shard(id, o.shards, await o.journals.open(id), o.actors(id)));
     }
     const node = new RuntimeNode(o, shards);
-    const sleep = (ms: number) => new Promise<void>((resolve) => o.timers.after(ms, resolve));
-    for (const shard of shards) {
-      await node.#recover(shard, sleep).catch((e: Error) => {
-        // The first word of whoever reads the log or the terminal: which journal it is about.
-        e.message = `shard ${shard.id}: ${e.message}`;
-        throw e;
-      });
-    }
-    if (shards.length > 1) {
-      for (const shard of shards) await refillInboxes(shard, shards, o.decider, o.tenantIndex);
+    try {
+      await node.#serveAll();
+    } catch (e) {
+      await node.#abandon();
+      throw e;
     }
     node.loop.wake();
     node.#snapshotSoon(0);
     return node;
   }
 
-  async #recover(shard: Shard, sleep: (ms: number) => Promise<void>): Promise<void> {
+  async #serveAll(): Promise<void> {
+    const { decider, tenantIndex } = this.#o;
+    const followers: Follower[] = [];
+    for (const shard of this.shards) followers.push(await ofShard(shard, this.#load(shard)));
+    // Shards are claimed one after the other: a node that holds the first gets the others too. All are followed.
+    const { promise: broken, reject } = Promise.withResolvers<never>();
+    for (const f of followers) ofShard(f.shard, f.follow()).catch(reject);
+    for (const f of followers) await Promise.race([broken, ofShard(f.shard, this.#own(f))]);
+    if (this.shards.length === 1) return;
+    for (const shard of this.shards) await refillInboxes(shard, this.shards, decider, tenantIndex);
+  }
+
+  /** Ends what a failed start left under way. */
+  async #abandon(): Promise<void> {
+    this.#abandoned = true;
+    this.mailbox.close();
+    this.loop.end();
+    for (const s of this.shards) s.committer?.abandon();
+    for (const keeper of this.#keepers) await keeper.stop();
+  }
+
+  readonly #sleep = (ms: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      this.#o.timers.after(ms, () => (this.#abandoned ? reject(new Abandoned("the start failed")) : resolve()));
+    });
+
+  /** The newest usable snapshot and the journal behind it. */
+  async #load(shard: Shard): Promise<Follower> {
     const o = this.#o;
     const started = o.clock.monotonicUs();
     const from = await loadSnapshot(shard, o.snapshots, o.snapshot_layout, (name, e) =>
       o.report("snapshot_unusable", { shard: shard.id, name, message: e.message }),
     );
-    await this.#lease(shard);
-    const takeover = await claim(shard.journal, o.owner, o.clock.wallUs(), sleep);
     const folder = new FrameFolder(shard, o.shards, o.decider, o.features_version, o.tenantIndex);
-    await replay(shard.journal, from, (header, bytes) => folder.fold(header, bytes), sleep);
+    const follower = new Follower(shard, from, folder, this.#sleep);
+    await follower.catchUp();
+    const seconds = (o.clock.monotonicUs() - started) / 1e6;
+    const { frames, rows, compared } = folder;
+    o.report("shard_loaded", {
+      shard: shard.id,
+      snapshot_frame: from.sequence,
+      replayed_frames: frames,
+      replayed_rows: rows,
+      compared_frames: compared,
+      seconds,
+    });
+    return follower;
+  }
+
+  /** Waits for the lease, claims the journal, folds what came until then, and serves. */
+  async #own(follower: Follower): Promise<void> {
+    const { clock, report } = this.#o;
+    const { shard, folder } = follower;
+    await this.#lease(shard);
+    const gained = clock.monotonicUs();
+    const takeover = await this.#claim(shard);
+    await follower.finish();
     const committer = new Committer(
       shard.journal,
       takeover,
@@ -122,39 +173,62 @@ export class RuntimeNode {
         committed: (sequence) => this.loop.committed(shard, sequence),
         stopped: (error) => this.loop.shardStopped(shard, error),
       },
-      sleep,
+      this.#sleep,
     );
-    shard.serve(takeover, committer, o.clock);
-    o.report("shard_serving", {
+    shard.serve(takeover, committer, clock);
+    report("shard_serving", {
       shard: shard.id,
       epoch: takeover.epoch,
-      snapshot_frame: from.sequence,
-      replayed_frames: folder.frames,
-      replayed_rows: folder.rows,
-      compared_frames: folder.compared,
+      folded_frames: folder.frames,
       ...shard.actors.sizes(),
-      seconds: (o.clock.monotonicUs() - started) / 1e6,
+      /** From the lease to serving. */
+      seconds: (clock.monotonicUs() - gained) / 1e6,
     });
   }
 
-  /**
-   * Waits until this node holds the shard's lease, and keeps it. Losing it later means nothing: the journal
-   * decides.
-   */
+  /** A rival whose Takeover came first has a lease of its own, or none: this node holds one and tries again. */
+  async #claim(shard: Shard): Promise<JournalPosition> {
+    const { clock, owner, report } = this.#o;
+    for (;;) {
+      try {
+        return await claim(shard.journal, owner, clock.wallUs(), this.#sleep);
+      } catch (e) {
+        if (!(e instanceof Deposed)) throw e;
+        report("claim_lost", { shard: shard.id, epoch: e.epoch });
+        const keeper = this.#keepers.find((k) => k.shard === shard.id);
+        do await this.#sleep(CLAIM_AGAIN_MS);
+        while (keeper !== undefined && !keeper.holds);
+      }
+    }
+  }
+
+  /** Waits until this node holds the shard's lease, and keeps it. Losing it later means: look who owns the journal. */
   #lease(shard: Shard): Promise<void> {
     const { leases, clock, timers, owner, report } = this.#o;
     if (leases === null) return Promise.resolve();
     return new Promise((resolve) => {
       const events = {
         gained: () => resolve(),
-        lost: (holder: string) => report("lease_lost", { shard: shard.id, holder }),
+        lost: (holder: string) => {
+          report("lease_lost", { shard: shard.id, holder });
+          this.#lookForOwner(shard);
+        },
       };
       const every = (ms: number, run: () => void) => timers.every(ms, run);
       const options = { shard: shard.id, node: owner.node, vacant_ms: 0 };
       const keeper = new LeaseKeeper(leases, clock, every, events, options);
       this.#keepers.push(keeper);
-      shard.reason = "waiting for the lease";
+      shard.reason = "following, without the lease";
       keeper.start();
+    });
+  }
+
+  /** An owner without traffic would not notice that it was replaced: the journal says so. */
+  #lookForOwner(shard: Shard): void {
+    if (!shard.serving) return;
+    shard.confirmOwner().catch((e: Error) => {
+      // Whatever else went wrong, the next append tells.
+      if (e instanceof Deposed) shard.committer?.depose(e);
     });
   }
 
@@ -206,4 +280,12 @@ export class RuntimeNode {
     stopTimer();
     for (const keeper of this.#keepers) await keeper.stop();
   }
+}
+
+/** The first word of whoever reads the log or the terminal: which journal an error is about. */
+function ofShard<T>(shard: Shard, work: Promise<T>): Promise<T> {
+  return work.catch((e: Error) => {
+    if (!e.message.startsWith("shard ")) e.message = `shard ${shard.id}: ${e.message}`;
+    throw e;
+  });
 }

@@ -41,7 +41,8 @@ export class Sketch {
     const nats = await startNats({ data_dir: join(folder, "nats"), port: 0 });
     try {
       const grpc_port = String(await freePort(0));
-      for (const name of await readdir(folder)) {
+      // Of the source: the folder may hold what an earlier run wrote there.
+      for (const name of await readdir(source)) {
         if (!name.endsWith(".mjs")) continue;
         const text = await readFile(join(source, name), "utf8");
         const moved = text.replaceAll(`:${GRPC_PORT}`, `:${grpc_port}`).replaceAll(`:${NATS_PORT}`, `:${nats.port}`);

@@ -29,10 +29,8 @@ export class DamagePhase {
     const cluster = this.#cluster;
     const shard = this.#below(cluster.shards);
     cluster.damaged = true;
-    // What only the owner of a lost tail can know is gone with it when another node takes over.
-    const kinds = cluster.machines.length === 1 ? 3 : 1;
     const acts = [() => this.#frame(shard), () => this.#tail(shard), () => this.#recreate(shard)];
-    await acts[this.#below(kinds)]();
+    await acts[this.#below(acts.length)]();
   }
 
   /** A bit of a stored frame flips; every node replays from the first frame. */
@@ -57,7 +55,7 @@ export class DamagePhase {
     }
   }
 
-  /** The newest frames are gone, as from a server that lied about its disk. */
+  /** The newest frames are gone, as from a server that lied about its disk; owner and followers knew them. */
   async #tail(shard: number): Promise<void> {
     const cluster = this.#cluster;
     const lost = Math.min(1 + this.#below(FRAMES_LOST_MAX), cluster.journals.records(shard).length);
@@ -66,24 +64,27 @@ export class DamagePhase {
     await this.#traffic();
   }
 
-  /** An empty stream stands in the journal's place; the node notices, and does not begin anew after a restart. */
+  /**
+   * An empty stream stands in the journal's place: every node notices, and one with a snapshot does not begin anew after
+   * a restart.
+   */
   async #recreate(shard: number): Promise<void> {
     const cluster = this.#cluster;
-    const [machine] = cluster.machines;
     cluster.note(`damage: journal ${shard} made anew`);
     cluster.journals.recreate(shard);
     await this.#traffic();
-    if (!machine.disk.names.some((name) => name.startsWith(`${shard}/`))) return;
-    machine.damage = null;
-    cluster.end(machine);
-    cluster.boot(machine);
-    await this.#noticed(() => machine.damage !== null);
+    for (const m of cluster.machines) {
+      if (!m.disk.names.some((name) => name.startsWith(`${shard}/`))) continue;
+      m.damage = null;
+      cluster.boot(m);
+      await this.#noticed(() => m.damage !== null);
+    }
   }
 
-  /** Payments come again, until the owner stops. */
+  /** Payments come again, until every node has stopped. */
   async #traffic(): Promise<void> {
     this.#clients.resume();
-    await this.#noticed(() => this.#cluster.machines[0].damage !== null);
+    await this.#noticed(() => this.#cluster.machines.every((m) => m.damage !== null));
     this.#clients.stop();
   }
 

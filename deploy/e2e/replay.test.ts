@@ -78,7 +78,7 @@ for (const shards of [1, 3]) {
     const { quiet, digests: digestsOf } = await start();
     await quiet();
     assert.deepEqual(digestsOf(), digests);
-    const serving = reported("shard_serving");
+    const serving = reported("shard_loaded");
     assert.equal(serving.length, shards);
     for (const s of serving) assert.ok((s["snapshot_frame"] as number) > 0, JSON.stringify(s));
     assert.ok(serving.reduce((n, s) => n + (s["replayed_rows"] as number), 0) > PAYMENTS / 10, JSON.stringify(serving));
@@ -98,7 +98,7 @@ for (const shards of [1, 3]) {
     await quiet();
     assert.deepEqual(digestsOf(), digests);
     assert.ok(reported("snapshot_unusable").length >= shards);
-    for (const s of reported("shard_serving")) assert.equal(s["snapshot_frame"], 0);
+    for (const s of reported("shard_loaded")) assert.equal(s["snapshot_frame"], 0);
     await stop();
   });
 
@@ -107,7 +107,7 @@ for (const shards of [1, 3]) {
     const { quiet, digests: digestsOf, grpc, shards: live } = await start();
     await quiet();
     assert.deepEqual(digestsOf(), digests);
-    for (const s of reported("shard_serving")) assert.equal(s["snapshot_frame"], 0);
+    for (const s of reported("shard_loaded")) assert.equal(s["snapshot_frame"], 0);
     const client = new FraudClient(grpc, keys.acme);
     await feed(client, demoItems({ seed: 99, payments: 300 }));
     client.close();

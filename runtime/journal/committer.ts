@@ -172,6 +172,11 @@ export class Committer {
     if (this.#stopped === null) this.#end(new Abandoned("committer abandoned"));
   }
 
+  /** A later owner was seen in the journal: ends as when an append had met it. */
+  depose(error: Deposed): void {
+    this.#stop(error);
+  }
+
   #checkNext(header: FrameHeader, length: number): void {
     const good =
       header.frameNumber === this.nextFrameNumber &&

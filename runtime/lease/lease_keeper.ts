@@ -52,6 +52,10 @@ export class LeaseKeeper {
     this.#options = options;
   }
 
+  get shard(): number {
+    return this.#options.shard;
+  }
+
   get holds(): boolean {
     return this.#held > 0;
   }

@@ -117,6 +117,7 @@ class SimJournal implements Journal {
 
   async *readFrom(first: number): AsyncIterable<JournalMessage> {
     await this.#travel();
+    this.#checkId();
     const last = this.#stream.records.length;
     if (first > last + 1) throw new JournalDamaged("records are gone from the tail", last);
     for (let sequence = first; sequence <= last; sequence++) {
@@ -127,8 +128,14 @@ class SimJournal implements Journal {
 
   async state(): Promise<{ firstSequence: number; lastSequence: number; bytes: number }> {
     await this.#travel();
+    this.#checkId();
     const { records, bytes } = this.#stream;
     return { firstSequence: records.length === 0 ? 0 : 1, lastSequence: records.length, bytes };
+  }
+
+  #checkId(): void {
+    const { id, records } = this.#stream;
+    if (id !== this.id) throw new JournalDamaged("the stream has another journal id", records.length);
   }
 
   #message(sequence: number): JournalMessage {

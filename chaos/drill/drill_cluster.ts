@@ -1,0 +1,217 @@
+/**
+ * What a drill is done to: a real nats-server, two nodes that compete for its journals (one serves, the other follows),
+ * each with a network of its own, and clients under open-loop load.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { FEATURES_VERSION, FraudDecider, MATRIX_SHAPE } from "../../actors/decision/decider.ts";
+import { Policy, TestCards } from "../../actors/decision/policy.ts";
+import { FraudActors } from "../../actors/decision/shard_actors.ts";
+import { FEATURE_COUNT, USER_AT, WINDOW_COLUMNS, WINDOWS_US } from "../../actors/features/registry.ts";
+import { compileRuleSet } from "../../actors/rules/compile.ts";
+import { until } from "../../deploy/e2e/testkit/until.ts";
+import { type NatsEngine, startNats } from "../../deploy/engines/nats.ts";
+import { DEFAULT_RULES } from "../../deploy/node/fraud_node.ts";
+import { createTenantKey } from "../../gateway/identity/identity.ts";
+import { FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
+import { JOURNAL_START } from "../../runtime/journal/claim.ts";
+import { replay } from "../../runtime/journal/replay.ts";
+import { connectNats } from "../../runtime/nats/connection.ts";
+import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
+import { FrameFolder } from "../../runtime/recovery.ts";
+import { Shard } from "../../runtime/shard.ts";
+import { keyText } from "../oracle/journal_row.ts";
+import { DrillLoad } from "./drill_load.ts";
+import { DrillNode } from "./drill_node.ts";
+import type { Case, Verdict, WindowsLine } from "./judge.ts";
+import { NetworkProxy } from "./network_proxy.ts";
+
+const JUDGE = new URL("./judge.ts", import.meta.url).pathname;
+const READY_MS = 60_000;
+const LATE_TOLERANCE_US = 3600e6;
+const LATE_EVENTS_MAX = 16_384;
+const SHARDS = 1;
+/** Tries of a journal that cannot be read before the replay gives up. */
+const PAUSES_MAX = 8;
+
+export interface ClusterOptions {
+  readonly payments_per_s: number;
+  readonly users: number;
+  readonly hot: number;
+}
+
+export class DrillCluster {
+  readonly dir: string;
+  readonly nodes: readonly DrillNode[];
+  readonly proxies: readonly NetworkProxy[];
+  readonly load: DrillLoad;
+  nats: NatsEngine;
+
+  private constructor(dir: string, nats: NatsEngine, nodes: DrillNode[], proxies: NetworkProxy[], load: DrillLoad) {
+    this.dir = dir;
+    this.nats = nats;
+    this.nodes = nodes;
+    this.proxies = proxies;
+    this.load = load;
+  }
+
+  /** The first node serves, the second follows. */
+  static async start(o: ClusterOptions): Promise<DrillCluster> {
+    const dir = await mkdtemp(join(tmpdir(), "fraudguard-drill-"));
+    const nats = await startNats({ data_dir: join(dir, "nats"), port: 0 });
+    const proxies: NetworkProxy[] = [];
+    const nodes: DrillNode[] = [];
+    for (const name of ["node-a", "node-b"]) {
+      const proxy = await NetworkProxy.start(() => nats.port);
+      proxies.push(proxy);
+      nodes.push(await DrillNode.make(name, join(dir, name), `nats://127.0.0.1:${proxy.port}`));
+    }
+    const [a, b] = nodes;
+    const tenant = { id: "drill", stand_in: "REVIEW", deadline_ms: 1000 } as const;
+    const { key } = createTenantKey(join(a.data_dir, "tenants.json"), tenant);
+    const load = new DrillLoad({ endpoints: () => nodes.map((n) => n.endpoint), api_key: key, ...o });
+    const cluster = new DrillCluster(dir, nats, nodes, proxies, load);
+    a.start();
+    await cluster.serves(a, 1);
+    for (const file of ["tenants.json", "secrets.json"]) await copyFile(join(a.data_dir, file), join(b.data_dir, file));
+    b.start();
+    await until(
+      "node-b follows",
+      async () => (await b.logged("shard_loaded")).length > 0,
+      READY_MS,
+      () => b.words(),
+    );
+    return cluster;
+  }
+
+  /** Waits until the node has begun to serve so many times in its life. */
+  async serves(node: DrillNode, times: number): Promise<void> {
+    const has = async () => (await node.logged("shard_serving")).length >= times;
+    await until(`${node.name} serves`, has, READY_MS, () => node.words());
+  }
+
+  /** Waits until the node has loaded its state so many times in its life. */
+  async follows(node: DrillNode, times: number): Promise<void> {
+    const has = async () => (await node.logged("shard_loaded")).length >= times;
+    await until(`${node.name} follows`, has, READY_MS, () => node.words());
+  }
+
+  /** kill -9 of nats-server. */
+  async killNats(): Promise<void> {
+    process.kill(this.nats.pid, "SIGKILL");
+    await this.nats.exited;
+  }
+
+  async startNats(): Promise<void> {
+    this.nats = await startNats({ data_dir: join(this.dir, "nats"), port: this.nats.port });
+  }
+
+  /** File of the first journal's newest messages. */
+  get journalFile(): string {
+    return join(this.dir, "nats", "store", "jetstream", "$G", "streams", "FG_J0", "msgs", "1.blk");
+  }
+
+  /** Waits until every payment has its decision. */
+  async settle(): Promise<void> {
+    this.load.stop();
+    const words = async () =>
+      `${this.load.decided} of ${this.load.payments.length} decided\n${await this.nodes[0].words()}`;
+    await until("every payment is decided", () => this.load.settled, READY_MS, words);
+  }
+
+  /** What the judge says. The journals must be readable for the windows; else only the records are compared. */
+  async judge(): Promise<Verdict> {
+    const [a] = this.nodes;
+    const windows_file = join(this.dir, "windows.jsonl");
+    const unreadable = await this.#writeWindows(windows_file).then(
+      () => [],
+      (error: Error) => [`replay stops: ${error.message}`],
+    );
+    const secrets = JSON.parse(await readFile(join(a.data_dir, "secrets.json"), "utf8")) as {
+      secrets: Record<string, { seal_key: string }>;
+    };
+    const order: Case = {
+      nats: this.nats.url.replace("nats://", ""),
+      shards: SHARDS,
+      shape: MATRIX_SHAPE,
+      tenants: [{ id: "drill", seal_key: secrets.secrets["drill"].seal_key }],
+      acknowledged: this.load.payments
+        .filter((p) => p.decided_ms !== null)
+        .map((p) => ({ id: String(p.payment.transactionId), outcome: p.outcome, score: p.score })),
+      windows_file,
+      windows_us: WINDOWS_US,
+      late_tolerance_us: LATE_TOLERANCE_US,
+      late_events_max: LATE_EVENTS_MAX,
+    };
+    const file = join(this.dir, "case.json");
+    await writeFile(file, JSON.stringify(order));
+    const verdict = JSON.parse(await output(process.execPath, [JUDGE, file])) as Verdict;
+    return { ...verdict, notes: [...verdict.notes, ...unreadable] };
+  }
+
+  /**
+   * The windows of every decision, by replay. Each frame's whole feature matrix must have the checksum that the frame
+   * recorded when it was decided, so these are the windows that were decided with.
+   */
+  async #writeWindows(path: string): Promise<void> {
+    const out = createWriteStream(path);
+    const link = await connectNats({ servers: this.nats.url.replace("nats://", "") });
+    const store = new JetStreamJournalStore(link);
+    try {
+      const ruleSet = compileRuleSet(JSON.parse(await readFile(DEFAULT_RULES, "utf8")));
+      const decider = new FraudDecider(null, ruleSet, new Policy(ruleSet), new TestCards(1), () => {});
+      for (let id = 0; id < SHARDS; id++) {
+        const actors = new FraudActors({ late_tolerance_us: LATE_TOLERANCE_US, events_max: 64e6 });
+        const shard = new Shard(id, SHARDS, await store.open(id), actors);
+        const folder = new FrameFolder(shard, SHARDS, decider, FEATURES_VERSION, () => 0);
+        folder.onFolded = (b, matrix) => {
+          for (let r = 0; r < b.n; r++) {
+            if (b.kind[r] !== ROW_PAYMENT || (b.flags[r] & FLAG_LATE) !== 0) continue;
+            const at = r * FEATURE_COUNT + USER_AT;
+            const line: WindowsLine = {
+              user: keyText(b.user.hi[r], b.user.lo[r]),
+              id: keyText(b.id.hi[r], b.id.lo[r]),
+              columns: Array.from(matrix.subarray(at, at + WINDOW_COLUMNS), (v) => (Number.isNaN(v) ? null : v)),
+            };
+            out.write(`${JSON.stringify(line)}\n`);
+          }
+        };
+        let pauses = 0;
+        const sleep = async (ms: number): Promise<void> => {
+          if (++pauses > PAUSES_MAX) throw new Error("the journal cannot be read to its end");
+          await delay(ms);
+        };
+        await replay(shard.journal, JOURNAL_START, (header, bytes) => folder.fold(header, bytes), sleep);
+      }
+    } finally {
+      store.close();
+      await link.close();
+      out.end();
+      await once(out, "finish");
+    }
+  }
+
+  async close(): Promise<void> {
+    this.load.close();
+    for (const node of this.nodes) await node.end("SIGKILL");
+    for (const proxy of this.proxies) proxy.close();
+    await this.nats.stop();
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+}
+
+async function output(command: string, args: readonly string[]): Promise<string> {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (part: string) => {
+    text += part;
+  });
+  const [code] = await once(child, "close");
+  if (code !== 0) throw new Error(`the judge ended with ${code}`);
+  return text;
+}

@@ -1,0 +1,96 @@
+/** A node of a drill: deploy/bin/start.ts in a process of its own, which can be killed, frozen and started again. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { openSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { until } from "../../deploy/e2e/testkit/until.ts";
+import { freePort } from "../../deploy/engines/ports.ts";
+import { NODE_FLAGS } from "../../deploy/node/node_flags.ts";
+
+const START = new URL("../../deploy/bin/start.ts", import.meta.url).pathname;
+/** A supervisor starts an ended process again after this. */
+const RESTART_MS = 500;
+const END_MS = 30_000;
+
+export class DrillNode {
+  readonly name: string;
+  readonly data_dir: string;
+  readonly grpc_port: number;
+  readonly #nats_url: string;
+  #child: ChildProcess | null = null;
+  /** Starts again by itself when the process ends. */
+  supervised = true;
+
+  private constructor(name: string, data_dir: string, grpc_port: number, nats_url: string) {
+    this.name = name;
+    this.data_dir = data_dir;
+    this.grpc_port = grpc_port;
+    this.#nats_url = nats_url;
+  }
+
+  static async make(name: string, data_dir: string, nats_url: string): Promise<DrillNode> {
+    await mkdir(data_dir, { recursive: true });
+    return new DrillNode(name, data_dir, await freePort(0), nats_url);
+  }
+
+  get running(): boolean {
+    return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  get endpoint(): string {
+    return `127.0.0.1:${this.grpc_port}`;
+  }
+
+  start(): void {
+    if (this.running) throw new Error(`${this.name} runs already`);
+    const ports = ["--grpc-port", String(this.grpc_port), "--rest-port", "0"];
+    const more = ["--nats-url", this.#nats_url, "--snapshot-interval-s", "2", "--no-nats-intake"];
+    const args = [...NODE_FLAGS, START, "--no-demo", "--data-dir", this.data_dir, ...ports, ...more];
+    const said = openSync(join(this.data_dir, "said.txt"), "a");
+    const child = spawn(process.execPath, args, { stdio: ["ignore", said, said] });
+    this.#child = child;
+    child.once("exit", () => {
+      if (this.supervised && this.#child === child) setTimeout(() => this.#again(child), RESTART_MS);
+    });
+  }
+
+  #again(ended: ChildProcess): void {
+    if (this.supervised && this.#child === ended) this.start();
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child?.kill(name);
+  }
+
+  /** Ends the process by the signal and waits until it is gone; it stays down. */
+  async end(signal: NodeJS.Signals): Promise<void> {
+    this.supervised = false;
+    const child = this.#child;
+    if (child === null || !this.running) return;
+    const gone = once(child, "exit");
+    child.kill("SIGCONT");
+    child.kill(signal);
+    await until(
+      `${this.name} has ended`,
+      () => !this.running,
+      END_MS,
+      () => this.words(),
+    );
+    await gone;
+  }
+
+  /** Log lines with this message, oldest first. */
+  async logged(msg: string): Promise<Record<string, unknown>[]> {
+    const text = await readFile(join(this.data_dir, "logs", "node.log"), "utf8").catch(() => "");
+    const lines = text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
+    return lines.filter((line) => line["msg"] === msg);
+  }
+
+  /** What it said last: for the message of a failed wait. */
+  async words(): Promise<string> {
+    const said = await readFile(join(this.data_dir, "said.txt"), "utf8").catch(() => "");
+    const log = await readFile(join(this.data_dir, "logs", "node.log"), "utf8").catch(() => "");
+    return `${this.name} printed: ${said.slice(-1500)}\nlog: ${log.slice(-1500)}`;
+  }
+}

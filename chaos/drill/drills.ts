@@ -1,0 +1,221 @@
+/** The drills: what is done to a cluster under load, and what must hold beside that nothing is lost, twice or wrong. */
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../deploy/e2e/testkit/until.ts";
+import type { ClusterOptions, DrillCluster } from "./drill_cluster.ts";
+import type { DrillNode } from "./drill_node.ts";
+
+/** What a drill found beside the verdict; anything in `failed` fails it. */
+export interface DrillNotes {
+  readonly notes: readonly string[];
+  readonly failed: readonly string[];
+  /** The journals are damaged on purpose: what cannot be read is counted, not lost. */
+  readonly damaged?: boolean;
+}
+
+export interface Drill {
+  readonly name: string;
+  readonly what: string;
+  /** Null: cannot be done here, `why` says so. */
+  readonly run: ((c: DrillCluster) => Promise<DrillNotes>) | null;
+  readonly why?: string;
+  readonly over?: Partial<ClusterOptions>;
+}
+
+const CALM: DrillNotes = { notes: [], failed: [] };
+const BEFORE_MS = 3000;
+const AFTER_MS = 5000;
+const FREEZE_MS = 20_000;
+const CUT_MS = 10_000;
+const SLOW_MS = 20;
+const REFUSED_MS = 60_000;
+
+async function underLoad(c: DrillCluster, during: () => Promise<void>): Promise<void> {
+  c.load.start();
+  await delay(BEFORE_MS);
+  await during();
+  await delay(AFTER_MS);
+  await c.settle();
+}
+
+async function killOwner(c: DrillCluster): Promise<DrillNotes> {
+  const [a, b] = c.nodes;
+  await underLoad(c, async () => {
+    await a.end("SIGKILL");
+    await c.serves(b, 1);
+    a.supervised = true;
+    a.start();
+    await c.follows(a, 2);
+  });
+  const [serving] = await b.logged("shard_serving");
+  return { ...CALM, notes: [`from the lease to serving ${serving["seconds"]} s`] };
+}
+
+async function freezeOwner(c: DrillCluster): Promise<DrillNotes> {
+  const [a, b] = c.nodes;
+  await underLoad(c, async () => {
+    a.signal("SIGSTOP");
+    await delay(FREEZE_MS);
+    await c.serves(b, 1);
+    a.signal("SIGCONT");
+    // It notices that it was replaced, ends, and comes back as a follower.
+    await c.follows(a, 2);
+  });
+  const deposed = (await a.logged("shard_stopped")).filter((l) => l["error"] === "Deposed");
+  return { ...CALM, failed: deposed.length > 0 ? [] : ["the frozen owner did not say that it was deposed"] };
+}
+
+async function killNats(c: DrillCluster): Promise<DrillNotes> {
+  await underLoad(c, async () => {
+    await c.killNats();
+    await delay(2000);
+    await c.startNats();
+    await delay(5000);
+  });
+  return CALM;
+}
+
+async function rollingRestart(c: DrillCluster): Promise<DrillNotes> {
+  const [a, b] = c.nodes;
+  const turn = async (from: DrillNode, to: DrillNode, serves: number, follows: number): Promise<void> => {
+    await from.end("SIGTERM");
+    await c.serves(to, serves);
+    from.supervised = true;
+    from.start();
+    await c.follows(from, follows);
+  };
+  await underLoad(c, async () => {
+    await turn(a, b, 1, 2);
+    await turn(b, a, 2, 2);
+  });
+  return CALM;
+}
+
+async function powerCut(c: DrillCluster): Promise<DrillNotes> {
+  const [a, b] = c.nodes;
+  await underLoad(c, async () => {
+    await Promise.all([c.killNats(), a.end("SIGKILL"), b.end("SIGKILL")]);
+    await c.startNats();
+    for (const node of [a, b]) {
+      node.supervised = true;
+      node.start();
+    }
+    await until(
+      "a node serves again",
+      async () => (await a.logged("shard_serving")).length + (await b.logged("shard_serving")).length > 1,
+      REFUSED_MS,
+      () => a.words(),
+    );
+  });
+  const note = "all processes killed at once; the system's pages outlive that, so the disk itself is not tested";
+  return { ...CALM, notes: [note] };
+}
+
+/** The owner's connection to its journals stops; the other node takes over, and the first learns of it when it heals. */
+function cut(requests: boolean, answers: boolean): (c: DrillCluster) => Promise<DrillNotes> {
+  return async (c) => {
+    const [proxy] = c.proxies;
+    await underLoad(c, async () => {
+      proxy.cut(requests, answers);
+      await delay(CUT_MS);
+      proxy.cut(false, false);
+      await delay(AFTER_MS);
+    });
+    return CALM;
+  };
+}
+
+async function slowNetwork(c: DrillCluster): Promise<DrillNotes> {
+  await underLoad(c, async () => {
+    for (const proxy of c.proxies) proxy.delay_ms = SLOW_MS;
+    await delay(CUT_MS);
+    for (const proxy of c.proxies) proxy.delay_ms = 0;
+  });
+  return { ...CALM, notes: [`${SLOW_MS} ms more each way between nodes and nats-server`] };
+}
+
+async function hotMerchant(c: DrillCluster): Promise<DrillNotes> {
+  const from = performance.now();
+  await underLoad(c, () => delay(CUT_MS));
+  const p99_ms = c.load.latencyMs(0.99, from, performance.now());
+  return { ...CALM, notes: [`p99 ${p99_ms.toFixed(1)} ms with a fifth of the payments at one merchant`] };
+}
+
+/** Stops everything, lets `damage` change the journal's file, and starts one node without its snapshots. */
+async function damaged(c: DrillCluster, damage: (bytes: Buffer) => Buffer, wipe: boolean): Promise<DrillNotes> {
+  const [a, b] = c.nodes;
+  await underLoad(c, () => delay(1000));
+  await b.end("SIGTERM");
+  await a.end("SIGTERM");
+  await c.nats.stop();
+  await writeFile(c.journalFile, damage(await readFile(c.journalFile)));
+  await c.startNats();
+  if (wipe) await rm(join(a.data_dir, "snapshots"), { recursive: true, force: true });
+  const before = (await a.logged("shard_serving")).length;
+  a.start();
+  await until(
+    "the node refuses to start",
+    () => !a.running,
+    REFUSED_MS,
+    () => a.words(),
+  );
+  const named = /sequence \d+/.exec(await a.words())?.[0];
+  const failed: string[] = [];
+  if (named === undefined) failed.push("the node did not name the place");
+  if ((await a.logged("shard_serving")).length > before) failed.push("the node served a damaged journal");
+  return { notes: [`the node refused to start: ${named}`], failed, damaged: true };
+}
+
+function flipByte(bytes: Buffer): Buffer {
+  bytes[Math.floor(bytes.length / 2)] ^= 1;
+  return bytes;
+}
+
+const CLUSTER = "needs several NATS servers with replicated journals, which are not there yet";
+
+export const DRILLS: readonly Drill[] = [
+  { name: "kill-owner", what: "kill -9 of the node that serves", run: killOwner },
+  { name: "freeze-owner", what: "SIGSTOP of the node that serves for 20 s, then it wakes", run: freezeOwner },
+  { name: "kill-nats", what: "kill -9 of nats-server, back after 2 s", run: killNats },
+  { name: "kill-nats-leader", what: "kill -9 of the journal's leader", run: null, why: CLUSTER },
+  { name: "kill-nats-majority", what: "kill -9 of most NATS servers", run: null, why: CLUSTER },
+  { name: "cut-one-way", what: "answers from nats-server stop for 10 s", run: cut(false, true) },
+  { name: "cut-both-ways", what: "the owner's network to nats-server stops for 10 s", run: cut(true, true) },
+  {
+    name: "slow-disk",
+    what: "journal writes take 100 ms",
+    run: null,
+    why: "needs a device that can be slowed (device mapper), which this process has no rights to",
+  },
+  { name: "slow-network", what: "20 ms more each way to nats-server for 10 s", run: slowNetwork },
+  {
+    name: "rolling-restart",
+    what: "both nodes end by SIGTERM and come back, one after the other",
+    run: rollingRestart,
+  },
+  {
+    name: "rolling-upgrade",
+    what: "a format change and back, node by node",
+    run: null,
+    why: "there is one format yet",
+  },
+  { name: "scale", what: "1 to 4 nodes and back", run: null, why: "one node serves all shards yet" },
+  { name: "clock-jump", what: "an hour, by the clock adapter", run: null, why: "done in the simulator only, yet" },
+  { name: "hot-merchant", what: "20 % of the payments at one merchant", run: hotMerchant, over: { hot: 0.2 } },
+  { name: "kill-gateway", what: "kill -9 of a gateway", run: null, why: "the gateway lives in the node: kill-owner" },
+  { name: "corrupt-journal", what: "a byte of the journal's file flips", run: (c) => damaged(c, flipByte, true) },
+  {
+    name: "truncate-journal",
+    what: "the second half of the journal's file is gone",
+    run: (c) => damaged(c, (bytes) => bytes.subarray(0, bytes.length >> 1), false),
+  },
+  { name: "disk-full", what: "the journal's disk is full", run: null, why: "needs a file system with a quota" },
+  { name: "power-cut", what: "all processes killed at once, cold start", run: powerCut },
+  {
+    name: "poison",
+    what: "a payment that throws inside an actor",
+    run: null,
+    why: "not isolated yet: it stops the node",
+  },
+];
