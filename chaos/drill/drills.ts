@@ -112,7 +112,7 @@ async function powerCut(c: DrillCluster): Promise<DrillNotes> {
   return { ...CALM, notes: [note] };
 }
 
-/** The owner's connection to its journals stops; the other node takes over, and the first learns of it when it heals. */
+/** The owner's connection to its journals stops; the other node takes over, the first learns of it when it heals. */
 function cut(requests: boolean, answers: boolean): (c: DrillCluster) => Promise<DrillNotes> {
   return async (c) => {
     const [proxy] = c.proxies;

@@ -65,8 +65,8 @@ export class DamagePhase {
   }
 
   /**
-   * An empty stream stands in the journal's place: every node notices, and one with a snapshot does not begin anew after
-   * a restart.
+   * An empty stream stands in the journal's place: every node notices, and one with a snapshot does not begin anew
+   * after a restart.
    */
   async #recreate(shard: number): Promise<void> {
     const cluster = this.#cluster;
