@@ -44,6 +44,13 @@ export async function startSqlPeer(data_dir: string): Promise<Peer> {
   const settings = { shared_buffers: "512MB", synchronous_commit: "on", max_wal_size: "4GB", jit: "off" };
   const engine = await startPostgres({ data_dir, port: 0, settings });
   const pool = new pg.Pool({ connectionString: engine.url, max: LANES });
+  let stopping = false;
+  // A server that is told to stop may still say so to a connection that was just told to end.
+  pool.on("connect", (client) => {
+    client.on("error", (error) => {
+      if (!stopping) throw error;
+    });
+  });
   await pool.query("DROP TABLE IF EXISTS payment");
   await pool.query(TABLE);
   let counting = false;
@@ -75,6 +82,7 @@ export async function startSqlPeer(data_dir: string): Promise<Peer> {
       counting = true;
     },
     async stop() {
+      stopping = true;
       await pool.end();
       await engine.stop();
     },
