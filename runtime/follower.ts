@@ -3,9 +3,11 @@
  * next to nothing left to fold. Following writes nothing and asks nobody.
  */
 
+import { sameChecksum } from "../proto/frame/frame_header.ts";
 import type { Sleep } from "./journal/checked.ts";
 import type { JournalPosition } from "./journal/claim.ts";
 import { JournalReader } from "./journal/replay.ts";
+import { Deposed, JournalDamaged } from "./ports.ts";
 import type { FrameFolder } from "./recovery.ts";
 import type { Shard } from "./shard.ts";
 
@@ -28,6 +30,12 @@ export class Follower {
     this.#reader = new JournalReader(shard.journal, from, (header, bytes) => folder.fold(header, bytes), sleep);
   }
 
+  /** Whether nobody else can be serving: the journal is empty, released, or `node` owned it last. */
+  isVacant(node: string): boolean {
+    const { owner } = this.folder;
+    return this.#reader.position.sequence === 0 || owner === "" || owner === node;
+  }
+
   /** Folds up to the present tail. Rejects with JournalDamaged. */
   catchUp(): Promise<JournalPosition> {
     return this.#reader.catchUp();
@@ -46,10 +54,16 @@ export class Follower {
     }
   }
 
-  /** Ends following and folds up to the present tail, where the own Takeover stands. */
-  async finish(): Promise<JournalPosition> {
+  /**
+   * Ends following and folds up to the own Takeover. Rejects with Deposed when a rival's stands behind it already, with
+   * JournalDamaged when what was folded is not what the Takeover follows: the journal's tail was lost.
+   */
+  async finish(takeover: JournalPosition): Promise<void> {
     this.#isEnding = true;
     await this.#following;
-    return this.#reader.catchUp();
+    const at = await this.#reader.catchUp();
+    if (at.epoch > takeover.epoch) throw new Deposed(at.epoch);
+    if (at.sequence === takeover.sequence && sameChecksum(at.checksum, takeover.checksum)) return;
+    throw new JournalDamaged("the state was folded from a tail that is lost", at.sequence);
   }
 }

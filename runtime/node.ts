@@ -8,7 +8,7 @@ import { Abandoned } from "./journal/checked.ts";
 import { claim, type JournalPosition } from "./journal/claim.ts";
 import { Committer } from "./journal/committer.ts";
 import type { Owner } from "./journal/takeover.ts";
-import { LeaseKeeper } from "./lease/lease_keeper.ts";
+import { LAPSE_MS, LeaseKeeper, RENEW_MS } from "./lease/lease_keeper.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { TickObserver } from "./observer.ts";
 import { type Clock, Deposed, type JournalStore, type LeaseStore, type SnapshotStore, type Timers } from "./ports.ts";
@@ -19,8 +19,10 @@ import { Shard } from "./shard.ts";
 import { loadSnapshot, Snapshotter } from "./snapshots.ts";
 import { TickLoop } from "./tick_loop.ts";
 
-/** Pause before a claim that a rival won is made again, milliseconds. */
-const CLAIM_AGAIN_MS = 200;
+/** Pause before a claim that a rival won is made again, milliseconds: by then the lease was renewed, or is lost. */
+const CLAIM_AGAIN_MS = 2 * RENEW_MS;
+/** How often a node that serves without a lease looks who owns the journal, milliseconds. */
+const LOOK_MS = 1000;
 
 export interface NodeOptions {
   readonly owner: Owner;
@@ -55,6 +57,7 @@ export class RuntimeNode {
   readonly #snapshotter: Snapshotter;
   readonly #keepers: LeaseKeeper[] = [];
   #closing = false;
+  #stopLooking: () => void = () => {};
   /** The start failed: nothing that waits goes on. */
   #abandoned = false;
 
@@ -106,6 +109,7 @@ export class RuntimeNode {
     }
     node.loop.wake();
     node.#snapshotSoon(0);
+    node.#stopLooking = o.timers.every(LOOK_MS, () => node.#lookForOwners());
     return node;
   }
 
@@ -118,7 +122,7 @@ export class RuntimeNode {
     for (const f of followers) ofShard(f.shard, f.follow()).catch(reject);
     for (const f of followers) await Promise.race([broken, ofShard(f.shard, this.#own(f))]);
     if (this.shards.length === 1) return;
-    for (const shard of this.shards) await refillInboxes(shard, this.shards, decider, tenantIndex);
+    for (const shard of this.shards) await refillInboxes(shard, this.shards, decider, tenantIndex, this.#sleep);
   }
 
   /** Ends what a failed start left under way. */
@@ -162,10 +166,12 @@ export class RuntimeNode {
   async #own(follower: Follower): Promise<void> {
     const { clock, report } = this.#o;
     const { shard, folder } = follower;
-    await this.#lease(shard);
+    await this.#lease(shard, (node) => follower.isVacant(node));
+    this.#goOn();
     const gained = clock.monotonicUs();
     const takeover = await this.#claim(shard);
-    await follower.finish();
+    this.#goOn();
+    await follower.finish(takeover);
     const committer = new Committer(
       shard.journal,
       takeover,
@@ -186,6 +192,11 @@ export class RuntimeNode {
     });
   }
 
+  /** A lease that is gained while a failed start ends must not lead to a claim. */
+  #goOn(): void {
+    if (this.#abandoned) throw new Abandoned("the start failed");
+  }
+
   /** A rival whose Takeover came first has a lease of its own, or none: this node holds one and tries again. */
   async #claim(shard: Shard): Promise<JournalPosition> {
     const { clock, owner, report } = this.#o;
@@ -203,33 +214,32 @@ export class RuntimeNode {
   }
 
   /** Waits until this node holds the shard's lease, and keeps it. Losing it later means: look who owns the journal. */
-  #lease(shard: Shard): Promise<void> {
+  #lease(shard: Shard, isVacant: (node: string) => boolean): Promise<void> {
     const { leases, clock, timers, owner, report } = this.#o;
     if (leases === null) return Promise.resolve();
     return new Promise((resolve) => {
       const events = {
         gained: () => resolve(),
-        lost: (holder: string) => {
-          report("lease_lost", { shard: shard.id, holder });
-          this.#lookForOwner(shard);
-        },
+        lost: (holder: string) => report("lease_lost", { shard: shard.id, holder }),
       };
       const every = (ms: number, run: () => void) => timers.every(ms, run);
-      const options = { shard: shard.id, node: owner.node, vacant_ms: 0 };
-      const keeper = new LeaseKeeper(leases, clock, every, events, options);
+      // A bucket that lost everything must not depose an owner that is well: it puts its name back.
+      const vacant_ms = (): number => (isVacant(owner.node) ? 0 : LAPSE_MS);
+      const keeper = new LeaseKeeper(leases, clock, every, events, { shard: shard.id, node: owner.node, vacant_ms });
       this.#keepers.push(keeper);
       shard.reason = "following, without the lease";
       keeper.start();
     });
   }
 
-  /** An owner without traffic would not notice that it was replaced: the journal says so. */
-  #lookForOwner(shard: Shard): void {
-    if (!shard.serving) return;
-    shard.confirmOwner().catch((e: Error) => {
-      // Whatever else went wrong, the next append tells.
-      if (e instanceof Deposed) shard.committer?.depose(e);
-    });
+  /** An owner without a lease and without traffic would not notice that it was replaced: the journal says so. */
+  #lookForOwners(): void {
+    for (const keeper of this.#keepers) {
+      const shard = this.shards[keeper.shard];
+      if (keeper.holds || !shard.serving) continue;
+      // What it finds ends the shard; what else goes wrong is tried again at the next look.
+      shard.confirmOwner().catch(() => {});
+    }
   }
 
   #snapshotSoon(shard: number): void {
@@ -258,6 +268,7 @@ export class RuntimeNode {
   /** Lets nothing in, waits for what is under way (at most `limit_ms`), releases the journals. */
   async close(limit_ms: number): Promise<void> {
     this.#closing = true;
+    this.#stopLooking();
     this.mailbox.close();
     const { clock, timers, owner } = this.#o;
     const until = clock.monotonicUs() + limit_ms * 1000;

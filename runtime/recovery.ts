@@ -5,10 +5,19 @@
  */
 
 import { BLOCK_ROWS, isPayment, LABEL_NONE, ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT, RowBlock } from "../proto/columns.ts";
-import { type FrameHeader, HEADER_BYTES, KIND_ROWS } from "../proto/frame/frame_header.ts";
+import {
+  type FrameHeader,
+  HEADER_BYTES,
+  KIND_RELEASE,
+  KIND_ROWS,
+  KIND_TAKEOVER,
+  kindOf,
+} from "../proto/frame/frame_header.ts";
 import { matrixChecksum } from "../proto/frame/rows_layout.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
-import { JournalDamaged } from "./ports.ts";
+import { nextPause, RETRY_FIRST_MS, type Sleep } from "./journal/checked.ts";
+import { readOwner } from "./journal/takeover.ts";
+import { JournalDamaged, JournalUnavailable } from "./ports.ts";
 import { ACCEPTED, type Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
 import { deliver, hasDevice } from "./stage.ts";
@@ -28,6 +37,8 @@ export class FrameFolder {
   rows = 0;
   /** Frames whose feature matrix could be compared (the same feature registry). */
   compared = 0;
+  /** The node that the newest Takeover folded here names; empty behind a Release, null when none was folded. */
+  owner: string | null = null;
   /** Told of each folded frame: its rows as decided, and their features as they were then. */
   onFolded: (block: RowBlock, matrix: Float32Array, frame: number) => void = () => {};
 
@@ -55,6 +66,8 @@ export class FrameFolder {
    */
   fold(header: FrameHeader, bytes: Uint8Array): void {
     this.#shard.frameTimeUs = header.frameTimeUs;
+    if (header.kind === KIND_TAKEOVER) this.owner = readOwner(bytes).node;
+    else if (header.kind === KIND_RELEASE) this.owner = "";
     if (header.kind !== KIND_ROWS) return;
     const facts = this.#reader.read(bytes.subarray(HEADER_BYTES), this.#block, this.#matrix, this.#tenantIndex);
     this.#shard.foldRows(this.#reader.inbox, 0, this.#reader.inbox.n);
@@ -106,23 +119,37 @@ export class FrameFolder {
 
 /**
  * Reads committed frames of `source` that `targets` have not folded yet and queues their rows: what the exchange would
- * have told them had the process not ended. Frames a target has folded already are skipped by its watermark.
+ * have told them had the process not ended. Frames a target has folded already are skipped by its watermark. Waits
+ * while the journal is unreachable (a rejecting `sleep` ends it).
  */
 export async function refillInboxes(
   source: Shard,
   shards: readonly Shard[],
   decider: Decider,
   tenantIndex: (id: string) => number,
+  sleep: Sleep,
 ): Promise<void> {
   const others = shards.filter((s) => s !== source);
   const from = Math.min(...others.map((s) => s.watermarks[source.id]));
   const reader = new RowsReader(decider.shape);
   const block = new RowBlock();
-  for await (const message of source.journal.readFrom(from + 1)) {
-    const kind = new DataView(message.bytes.buffer, message.bytes.byteOffset).getUint16(6, true);
-    if (kind !== KIND_ROWS) continue;
-    reader.read(message.bytes.subarray(HEADER_BYTES), block, null, tenantIndex);
-    const rows = Uint16Array.from({ length: block.n }, (_, i) => i);
-    deliver(block, rows, block.n, source, shards, message.sequence);
+  // A frame must not be delivered twice: after a failure it goes on behind the last one.
+  let next = from + 1;
+  const deliverAll = async (): Promise<void> => {
+    for await (const message of source.journal.readFrom(next)) {
+      next = message.sequence + 1;
+      if (kindOf(message.bytes) !== KIND_ROWS) continue;
+      reader.read(message.bytes.subarray(HEADER_BYTES), block, null, tenantIndex);
+      const rows = Uint16Array.from({ length: block.n }, (_, i) => i);
+      deliver(block, rows, block.n, source, shards, message.sequence);
+    }
+  };
+  for (let pause = RETRY_FIRST_MS; ; pause = nextPause(pause)) {
+    try {
+      return await deliverAll();
+    } catch (e) {
+      if (!(e instanceof JournalUnavailable)) throw e;
+      await sleep(pause);
+    }
   }
 }

@@ -2,11 +2,11 @@
  * One shard on its owner: its actors, the numbering and chaining of its frames, the inbox queue with the watermark of
  * each source, and who waits for which frame. The journal decides what is committed; this only follows it.
  */
-import { epochOf, HEADER_BYTES, KIND_ROWS, sealFrame } from "../proto/frame/frame_header.ts";
+import { HEADER_BYTES, KIND_ROWS, sealFrame } from "../proto/frame/frame_header.ts";
 import { InboxRows } from "../proto/frame/rows_layout.ts";
-import type { JournalPosition } from "./journal/claim.ts";
+import { type JournalPosition, readTail } from "./journal/claim.ts";
 import type { Committer } from "./journal/committer.ts";
-import { type Clock, Deposed, type Journal, type JournalMessage } from "./ports.ts";
+import { type Clock, Deposed, type Journal, JournalDamaged, type JournalMessage } from "./ports.ts";
 import type { ShardActors } from "./program.ts";
 
 /** Frames kept in memory for repeats of rows that were just decided. */
@@ -113,11 +113,21 @@ export class Shard {
     return new Promise((resolve, reject) => this.#waiting.push({ frame, resolve, reject }));
   }
 
-  /** Resolves when no later owner stood in the journal at some moment since the call. Rejects else. */
+  /**
+   * Resolves when no later owner stood in the journal at some moment since the call. Rejects with Deposed or
+   * JournalDamaged, which also end the shard; with JournalUnavailable when nothing can be known now.
+   */
   async confirmOwner(): Promise<void> {
-    const tail = await this.journal.tail();
-    const epoch = tail === null ? 0 : epochOf(tail.bytes);
-    if (epoch !== this.epoch) throw new Deposed(epoch);
+    const known = this.committedFrame;
+    try {
+      const tail = await readTail(this.journal);
+      if (tail.epoch > this.epoch) throw new Deposed(tail.epoch);
+      if (tail.epoch === this.epoch && tail.sequence >= known) return;
+      throw new JournalDamaged("the tail is below an acknowledged frame", known);
+    } catch (e) {
+      if (e instanceof Deposed || e instanceof JournalDamaged) this.committer?.endBy(e);
+      throw e;
+    }
   }
 
   /** Actors keep the low 32 bits of a frame number: the newest frame with those bits, as none is held for longer. */

@@ -13,6 +13,7 @@ import {
   type RowBlock,
 } from "../../proto/columns.ts";
 import type { MatrixShape } from "../../proto/frame/rows_writer.ts";
+import { LATE_EVENTS_MAX } from "../../runtime/kernel/windows/window_options.ts";
 import type { Decider, Matrix, Versions } from "../../runtime/program.ts";
 import {
   CHANNELS,
@@ -34,9 +35,12 @@ import type { Policy, TestCards } from "./policy.ts";
 
 const C = FEATURE_COUNT;
 
-/** Changes with the names and formulas of the features: frames of another version are not compared in replay. */
+/**
+ * Changes with the names and formulas of the features, and with what counts as late: frames of another version are not
+ * compared in replay.
+ */
 export const FEATURES_VERSION = createHash("sha256")
-  .update(FEATURES.map((f) => `${f.name}=${f.formula}`).join("\n"))
+  .update([...FEATURES.map((f) => `${f.name}=${f.formula}`), `late_events_max=${LATE_EVENTS_MAX}`].join("\n"))
   .digest("hex")
   .slice(0, 12);
 

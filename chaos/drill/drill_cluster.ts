@@ -122,13 +122,14 @@ export class DrillCluster {
     const words = async () =>
       `${this.load.decided} of ${this.load.payments.length} decided\n${await this.nodes[0].words()}`;
     await until("every payment is decided", () => this.load.settled, READY_MS, words);
+    await this.load.askAgain();
   }
 
-  /** What the judge says. The journals must be readable for the windows; else only the records are compared. */
-  async judge(): Promise<Verdict> {
+  /** What the judge says, and what stopped the replay that tells it the windows, if anything did. */
+  async judge(): Promise<{ verdict: Verdict; broken: string[] }> {
     const [a] = this.nodes;
     const windows_file = join(this.dir, "windows.jsonl");
-    const unreadable = await this.#writeWindows(windows_file).then(
+    const broken = await this.#writeWindows(windows_file).then(
       () => [],
       (error: Error) => [`replay stops: ${error.message}`],
     );
@@ -151,7 +152,7 @@ export class DrillCluster {
     const file = join(this.dir, "case.json");
     await writeFile(file, JSON.stringify(order));
     const verdict = JSON.parse(await output(process.execPath, [JUDGE, file])) as Verdict;
-    return { ...verdict, notes: [...verdict.notes, ...unreadable] };
+    return { verdict, broken };
   }
 
   /**

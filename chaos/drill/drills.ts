@@ -116,11 +116,14 @@ async function powerCut(c: DrillCluster): Promise<DrillNotes> {
 function cut(requests: boolean, answers: boolean): (c: DrillCluster) => Promise<DrillNotes> {
   return async (c) => {
     const [proxy] = c.proxies;
+    const [a, b] = c.nodes;
     await underLoad(c, async () => {
       proxy.cut(requests, answers);
       await delay(CUT_MS);
+      // Else nothing was cut.
+      await c.serves(b, 1);
       proxy.cut(false, false);
-      await delay(AFTER_MS);
+      await c.follows(a, 2);
     });
     return CALM;
   };

@@ -45,6 +45,8 @@ export interface Verdict {
   readonly wrong_windows: number;
   /** Acknowledged and in a part of a journal that cannot be read. */
   readonly unreadable_acked: number;
+  /** False: a part of a journal cannot be read. */
+  readonly whole: boolean;
   readonly decisions_in_journals: number;
   readonly windows_compared: number;
   readonly notes: readonly string[];
@@ -144,7 +146,7 @@ async function wrongWindows(c: Case, rows: readonly Found[]): Promise<{ wrong: n
   for await (const line of createInterface({ input: createReadStream(c.windows_file) })) {
     const { user, id, columns } = JSON.parse(line) as WindowsLine;
     const want = expected.get(`${user} ${id}`);
-    if (want === undefined) continue;
+    if (want === undefined || columns.length !== want.length) continue;
     compared++;
     if (columns.some((got, i) => !near(got ?? Number.NaN, want[i]))) wrong++;
   }
@@ -186,6 +188,7 @@ async function judge(c: Case): Promise<Verdict> {
     duplicated,
     wrong_windows: windows.wrong,
     unreadable_acked: whole ? 0 : missing,
+    whole,
     decisions_in_journals: decisions.size,
     windows_compared: windows.compared,
     notes,

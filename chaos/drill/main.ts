@@ -94,9 +94,12 @@ async function carryOut(drill: Drill, pace: Pace): Promise<Result> {
     cluster = await DrillCluster.start({ ...pace, hot: 0, ...drill.over });
     const found = await drill.run(cluster);
     const { load } = cluster;
-    const { notes, decisions_in_journals, windows_compared, ...verdict } = await cluster.judge();
-    const failed = [...found.failed];
+    const { verdict: told, broken } = await cluster.judge();
+    const { notes, whole, decisions_in_journals, windows_compared, ...verdict } = told;
+    const failed = [...found.failed, ...load.wrong.slice(0, 5)];
+    if (found.damaged !== true) failed.push(...broken, ...(whole ? [] : ["a journal cannot be read to its end"]));
     if (load.changed > 0) failed.push(`${load.changed} payments were answered in two ways`);
+    if (load.askedAgain < load.payments.length) failed.push(`${load.askedAgain} decisions could be asked for again`);
     if (found.damaged !== true && windows_compared < verdict.acked) {
       failed.push(`windows of ${windows_compared} decisions compared, ${verdict.acked} acknowledged`);
     }
@@ -110,7 +113,7 @@ async function carryOut(drill: Drill, pace: Pace): Promise<Result> {
       unavailable_ms_p100: Math.round(load.unavailableMs()),
       provisional: load.provisional,
       degraded_rows: load.degraded,
-      notes: [...failed, ...found.notes, ...notes, compared],
+      notes: [...failed, ...found.notes, ...notes, ...(found.damaged === true ? broken : []), compared],
     };
   } catch (error) {
     return { ...nothing, passed: false, notes: [(error as Error).message] };

@@ -62,9 +62,18 @@ export class NetworkProxy {
       from.setNoDelay(true);
       from.on("error", end);
       from.on("close", end);
+      // What is delayed must not be overtaken by what is not.
+      let delayed = 0;
       from.on("data", (bytes: Buffer) => {
-        if (this.delay_ms === 0) to.write(bytes);
-        else setTimeout(() => to.destroyed || to.write(bytes), this.delay_ms);
+        if (this.delay_ms === 0 && delayed === 0) {
+          to.write(bytes);
+          return;
+        }
+        delayed++;
+        setTimeout(() => {
+          delayed--;
+          if (!to.destroyed) to.write(bytes);
+        }, this.delay_ms);
       });
     }
     this.#apply(pair);

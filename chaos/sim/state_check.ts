@@ -16,15 +16,16 @@ import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
 import { DecisionCheck } from "./decision_check.ts";
 import type { JournalIndex } from "./journal_index.ts";
 import type { SimCluster } from "./sim_cluster.ts";
-import { newActors, type SimProgram, tenantIndex } from "./sim_process.ts";
+import { newActors, type SimProcess, type SimProgram, tenantIndex } from "./sim_process.ts";
 import { Violation } from "./violation.ts";
 
 type SnapshotReader = Pick<SnapshotStore, "list" | "read">;
 
 /** Throws Violation. */
 export async function checkState(cluster: SimCluster, index: JournalIndex, program: SimProgram): Promise<void> {
-  const owner = cluster.machines.find((m) => m.process?.runtime.ready === true)?.process;
-  if (owner === undefined || owner === null) throw new Violation("liveness", "no process serves at the end");
+  const owners = cluster.machines.filter((m) => m.process?.runtime.ready === true);
+  if (owners.length !== 1) throw new Violation("one owner", `${owners.length} processes serve at the end`);
+  const owner = owners[0].process as SimProcess;
   const { shards } = owner.runtime;
   const offline = new SimJournalStore(null, cluster.journals.streams);
   for (const live of shards) {

@@ -106,8 +106,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "inbox rows are lost at a restart",
     seed: 61,
     file: "runtime/recovery.ts",
-    from: "source.journal.readFrom(from + 1)",
-    to: "source.journal.readFrom(from + 2)",
+    from: "let next = from + 1;",
+    to: "let next = from + 2;",
   },
   {
     name: "a deposed owner says not found",

@@ -10,6 +10,7 @@ test("card numbers are starred out wherever they stand, other digits stay", () =
     ["4111 1111 1111 1111,", "*******************,"],
     ["a 4111-1111-1111-1111\xff", "a *******************\xff"],
     ["4111111111111111 4111111111111111", "**************** ****************"],
+    ["order 7 4111 1111 1111 1111 12/27", "order 7 ******************* 12/27"],
     ['"amountMinor":"4111111111111112"', '"amountMinor":"4111111111111112"'],
     // A time that happens to satisfy the Luhn check.
     ['"eventTimeUs":"1768435200000003"', '"eventTimeUs":"1768435200000003"'],

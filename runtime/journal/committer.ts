@@ -172,8 +172,8 @@ export class Committer {
     if (this.#stopped === null) this.#end(new Abandoned("committer abandoned"));
   }
 
-  /** A later owner was seen in the journal: ends as when an append had met it. */
-  depose(error: Deposed): void {
+  /** Somebody else read in the journal that it has a later owner, or is damaged: ends as if an append had met that. */
+  endBy(error: Deposed | JournalDamaged): void {
     this.#stop(error);
   }
 

@@ -19,7 +19,7 @@ function member(world: SimWorld, store: SimLeaseStore, node: string, vacant_ms?:
     at.push(world.monotonicUs() / 1000);
   };
   const listener = { gained: () => note("gained"), lost: (holder: string) => note(`lost to ${holder}`) };
-  const options = { shard: 1, node, ...(vacant_ms === undefined ? {} : { vacant_ms }) };
+  const options = { shard: 1, node, ...(vacant_ms === undefined ? {} : { vacant_ms: () => vacant_ms }) };
   return { keeper: new LeaseKeeper(store, world, world.every, listener, options), events, at };
 }
 

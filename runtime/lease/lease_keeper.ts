@@ -26,8 +26,8 @@ export interface LeaseEvents {
 export interface LeaseKeeperOptions {
   readonly shard: number;
   readonly node: string;
-  /** How long a lease nobody holds must be seen missing; default LAPSE_MS. A node that is alone may say 0. */
-  readonly vacant_ms?: number;
+  /** How long a lease nobody holds must be seen missing; default LAPSE_MS. Asked at each look. */
+  readonly vacant_ms?: () => number;
 }
 
 export class LeaseKeeper {
@@ -143,7 +143,7 @@ export class LeaseKeeper {
   }
 
   #waitMs(lease: Lease | null): number {
-    if (lease === null) return this.#options.vacant_ms ?? LAPSE_MS;
+    if (lease === null) return this.#options.vacant_ms?.() ?? LAPSE_MS;
     return lease.node === this.#options.node ? 0 : LAPSE_MS;
   }
 }

@@ -12,7 +12,7 @@ import { TALLY } from "./tally.ts";
  * Newer events that a late one may have at most, unless told otherwise: what bounds the cost of a late event at a hot
  * actor (one move and one look for each of them). Beyond it the event is late, whatever its time.
  */
-const LATE_EVENTS_MAX = 16_384;
+export const LATE_EVENTS_MAX = 16_384;
 
 export interface WindowOptions {
   /** Lengths of the windows, ascending, microseconds. */
