@@ -30,3 +30,13 @@ export interface Tenant {
   /** Magic test cards force outcomes (demo and test tenants only). */
   readonly magic_cards: boolean;
 }
+
+/** This node's number of a tenant that a journal names; throws for one that the tenants file does not have. */
+export function tenantIndex(tenants: readonly Tenant[]): (id: string) => number {
+  const index = new Map(tenants.map((t) => [t.id, t.index]));
+  return (id) => {
+    const i = index.get(id);
+    if (i === undefined) throw new Error(`the journal names tenant ${id}, which the tenants file does not have`);
+    return i;
+  };
+}

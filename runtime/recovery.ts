@@ -15,9 +15,9 @@ import {
 } from "../proto/frame/frame_header.ts";
 import { matrixChecksum } from "../proto/frame/rows_layout.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
-import { nextPause, RETRY_FIRST_MS, type Sleep } from "./journal/checked.ts";
+import { type Sleep, untilReachable } from "./journal/checked.ts";
 import { readOwner } from "./journal/takeover.ts";
-import { JournalDamaged, JournalUnavailable } from "./ports.ts";
+import { JournalDamaged } from "./ports.ts";
 import { ACCEPTED, type Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
 import { deliver, hasDevice } from "./stage.ts";
@@ -144,12 +144,5 @@ export async function refillInboxes(
       deliver(block, rows, block.n, source, shards, message.sequence);
     }
   };
-  for (let pause = RETRY_FIRST_MS; ; pause = nextPause(pause)) {
-    try {
-      return await deliverAll();
-    } catch (e) {
-      if (!(e instanceof JournalUnavailable)) throw e;
-      await sleep(pause);
-    }
-  }
+  await untilReachable(sleep, deliverAll);
 }

@@ -2,13 +2,14 @@
  * What a drill is done to: a real nats-server, two nodes that compete for its journals (one serves, the other follows),
  * each with a network of its own, and clients under open-loop load.
  */
-import { spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import { FEATURES_VERSION, FraudDecider, MATRIX_SHAPE } from "../../actors/decision/decider.ts";
 import { Policy, TestCards } from "../../actors/decision/policy.ts";
 import { FraudActors } from "../../actors/decision/shard_actors.ts";
@@ -80,12 +81,7 @@ export class DrillCluster {
     await cluster.serves(a, 1);
     for (const file of ["tenants.json", "secrets.json"]) await copyFile(join(a.data_dir, file), join(b.data_dir, file));
     b.start();
-    await until(
-      "node-b follows",
-      async () => (await b.logged("shard_loaded")).length > 0,
-      READY_MS,
-      () => b.words(),
-    );
+    await cluster.follows(b, 1);
     return cluster;
   }
 
@@ -151,8 +147,8 @@ export class DrillCluster {
     };
     const file = join(this.dir, "case.json");
     await writeFile(file, JSON.stringify(order));
-    const verdict = JSON.parse(await output(process.execPath, [JUDGE, file])) as Verdict;
-    return { verdict, broken };
+    const { stdout } = await promisify(execFile)(process.execPath, [JUDGE, file]);
+    return { verdict: JSON.parse(stdout) as Verdict, broken };
   }
 
   /**
@@ -204,15 +200,4 @@ export class DrillCluster {
     await this.nats.stop();
     await rm(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
-}
-
-async function output(command: string, args: readonly string[]): Promise<string> {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
-  let text = "";
-  child.stdout.setEncoding("utf8").on("data", (part: string) => {
-    text += part;
-  });
-  const [code] = await once(child, "close");
-  if (code !== 0) throw new Error(`the judge ended with ${code}`);
-  return text;
 }

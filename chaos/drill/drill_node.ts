@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { openSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { nodeLog, nodeLogText } from "../../deploy/e2e/testkit/node_log.ts";
 import { until } from "../../deploy/e2e/testkit/until.ts";
 import { freePort } from "../../deploy/engines/ports.ts";
 import { NODE_FLAGS } from "../../deploy/node/node_flags.ts";
@@ -82,15 +83,13 @@ export class DrillNode {
 
   /** Log lines with this message, oldest first. */
   async logged(msg: string): Promise<Record<string, unknown>[]> {
-    const text = await readFile(join(this.data_dir, "logs", "node.log"), "utf8").catch(() => "");
-    const lines = text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
-    return lines.filter((line) => line["msg"] === msg);
+    return (await nodeLog(this.data_dir)).filter((line) => line["msg"] === msg);
   }
 
   /** What it said last: for the message of a failed wait. */
   async words(): Promise<string> {
     const said = await readFile(join(this.data_dir, "said.txt"), "utf8").catch(() => "");
-    const log = await readFile(join(this.data_dir, "logs", "node.log"), "utf8").catch(() => "");
+    const log = await nodeLogText(this.data_dir);
     return `${this.name} printed: ${said.slice(-1500)}\nlog: ${log.slice(-1500)}`;
   }
 }

@@ -11,17 +11,20 @@ import { Violation } from "./violation.ts";
 const NOTICED_MS = 30_000;
 const FRAMES_LOST_MAX = 3;
 
+/** Lets the world run for `ms`, or until `done`; not being done by then is the violation `late`, if given. */
+export type RunUntil = (done: () => boolean, ms: number, late?: Violation) => Promise<void>;
+
 export class DamagePhase {
   readonly #world: SimWorld;
   readonly #cluster: SimCluster;
   readonly #clients: SimClients;
-  readonly #isFailed: () => boolean;
+  readonly #until: RunUntil;
 
-  constructor(world: SimWorld, cluster: SimCluster, clients: SimClients, isFailed: () => boolean) {
+  constructor(world: SimWorld, cluster: SimCluster, clients: SimClients, until: RunUntil) {
     this.#world = world;
     this.#cluster = cluster;
     this.#clients = clients;
-    this.#isFailed = isFailed;
+    this.#until = until;
   }
 
   /** Throws Violation. */
@@ -88,11 +91,8 @@ export class DamagePhase {
     this.#clients.stop();
   }
 
-  async #noticed(isDone: () => boolean): Promise<void> {
-    const endUs = this.#world.monotonicUs() + NOTICED_MS * 1000;
-    const isOver = (): boolean => this.#isFailed() || isDone() || this.#world.monotonicUs() >= endUs;
-    await this.#world.runUntil(isOver, 2 * NOTICED_MS, "the damage to be noticed");
-    if (!this.#isFailed() && !isDone()) throw new Violation("damage", "a damaged journal is served");
+  #noticed(isDone: () => boolean): Promise<void> {
+    return this.#until(isDone, NOTICED_MS, new Violation("damage", "a damaged journal is served"));
   }
 
   #below(n: number): number {

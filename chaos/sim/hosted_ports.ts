@@ -21,15 +21,15 @@ const TIMEOUT_MS = 50;
 /** A request over the host's network; rejects with JournalUnavailable when it or its answer is cut off. */
 function over<T>(host: SimHost, call: () => Promise<T>): Promise<T> {
   const { world } = host;
-  const given_up = async (): Promise<T> => {
+  const givenUp = async (): Promise<T> => {
     await world.sleep(TIMEOUT_MS);
     throw new JournalUnavailable("simulated: no answer");
   };
-  if (host.requestsCut) return host.deliver(given_up());
+  if (host.requestsCut) return host.deliver(givenUp());
   const answered = call().then(
-    (value) => (host.answersCut ? given_up() : value),
+    (value) => (host.answersCut ? givenUp() : value),
     (error: unknown) => {
-      if (host.answersCut) return given_up();
+      if (host.answersCut) return givenUp();
       throw error;
     },
   );

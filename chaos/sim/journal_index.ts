@@ -6,10 +6,9 @@ import { MATRIX_SHAPE } from "../../actors/decision/decider.ts";
 import { isPayment, ROW_EVENT, RowBlock } from "../../proto/columns.ts";
 import { HEADER_BYTES, KIND_ROWS, kindOf } from "../../proto/frame/frame_header.ts";
 import { RowsReader } from "../../proto/frame/rows_reader.ts";
-import type { Tenant } from "../../proto/tenant.ts";
+import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
 import type { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
 import { type JournalRow, journalRow } from "../oracle/journal_row.ts";
-import { tenantIndex } from "./sim_process.ts";
 import { Violation } from "./violation.ts";
 
 export class JournalIndex {

@@ -3,6 +3,7 @@
  * processes as a supervisor would, and applies faults.
  */
 import { ModelError } from "../../actors/inference/model.ts";
+import type { SeenRow } from "../../deploy/e2e/testkit/state_oracle.ts";
 import { Deposed, JournalDamaged } from "../../runtime/ports.ts";
 import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
 import { SimLeaseStore } from "../../runtime/testkit/sim_lease.ts";
@@ -10,7 +11,7 @@ import type { SimWorld } from "../../runtime/testkit/sim_world.ts";
 import type { Fault } from "./faults.ts";
 import { SimDisk } from "./hosted_ports.ts";
 import { SimHost } from "./sim_host.ts";
-import { type SeenDecision, SimProcess, type SimProgram } from "./sim_process.ts";
+import { SimProcess, type SimProgram } from "./sim_process.ts";
 import { Violation } from "./violation.ts";
 
 /** A supervisor starts an ended process again after this. */
@@ -45,7 +46,7 @@ export class SimCluster {
   readonly #fail: (error: unknown) => void;
   readonly #weather = { run_ms_max: 3, failing: 0 };
   #stale = 0;
-  readonly seen: SeenDecision[] = [];
+  readonly seen: SeenRow[] = [];
   /** A journal was damaged on purpose: processes that find it end, and stay so. */
   damaged = false;
   /** How often each thing happened, by name. */
@@ -84,7 +85,7 @@ export class SimCluster {
       stale: () => this.#stale,
       boot,
       snapshot_interval_ms: SNAPSHOT_INTERVAL_MS,
-      seen: (decision: SeenDecision) => void this.seen.push(decision),
+      seen: (decision: SeenRow) => void this.seen.push(decision),
       report: (event: string, detail: Record<string, unknown>) => this.#report(m, boot, event, detail),
     };
     SimProcess.start(options).then(

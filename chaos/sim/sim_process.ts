@@ -10,13 +10,14 @@ import { TreeExplainer } from "../../actors/inference/explanation.ts";
 import { InferenceActor } from "../../actors/inference/inference_actor.ts";
 import type { LoadedModel } from "../../actors/inference/model.ts";
 import type { RuleSet } from "../../actors/rules/compile.ts";
+import type { SeenRow } from "../../deploy/e2e/testkit/state_oracle.ts";
 import { StoredDecisions } from "../../deploy/node/stored_decisions.ts";
 import { CallDesk } from "../../gateway/calls/call_desk.ts";
 import type { DecisionTexts } from "../../gateway/codec/reason_texts.ts";
 import { NO_TRACING } from "../../gateway/metrics/tracing.ts";
 import { BLOCK_ROWS, FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
 import { SectionSealer } from "../../proto/frame/sealer.ts";
-import type { Tenant } from "../../proto/tenant.ts";
+import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
 import type { TickObserver } from "../../runtime/observer.ts";
 import type { JournalStore, LeaseStore } from "../../runtime/ports.ts";
@@ -38,13 +39,6 @@ const LATE_TOLERANCE_US = 3600e6;
 const EVENTS_MAX = 1_000_000;
 const INFERENCE_BUDGET_MS = 100;
 
-/** The window columns of a decision at the moment it was acknowledged. */
-export interface SeenDecision {
-  readonly user: string;
-  readonly id: string;
-  readonly columns: Float32Array;
-}
-
 export interface ProcessOptions {
   readonly program: SimProgram;
   readonly host: SimHost;
@@ -57,7 +51,7 @@ export interface ProcessOptions {
   readonly stale: () => number;
   readonly boot: number;
   readonly snapshot_interval_ms: number;
-  readonly seen: (decision: SeenDecision) => void;
+  readonly seen: (decision: SeenRow) => void;
   readonly report: (event: string, detail: Record<string, unknown>) => void;
 }
 
@@ -66,14 +60,6 @@ const ACTORS = { late_tolerance_us: LATE_TOLERANCE_US, events_max: EVENTS_MAX };
 /** Actors as the nodes have them, unwatched. */
 export function newActors(): FraudActors {
   return new FraudActors(ACTORS);
-}
-
-export function tenantIndex(tenants: readonly Tenant[]): (id: string) => number {
-  return (id) => {
-    const index = tenants.findIndex((t) => t.id === id);
-    if (index < 0) throw new Error(`unknown tenant ${id}`);
-    return index;
-  };
 }
 
 export class SimProcess {
@@ -153,7 +139,7 @@ async function makeDecider(o: ProcessOptions): Promise<FraudDecider> {
 }
 
 /** Keeps the user's window columns of each acknowledged decision. */
-function watch(seen: (decision: SeenDecision) => void): TickObserver {
+function watch(seen: (decision: SeenRow) => void): TickObserver {
   const { columns } = MATRIX_SHAPE;
   return {
     staged() {},

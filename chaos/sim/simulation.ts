@@ -4,7 +4,7 @@
  */
 import { SimWorld } from "../../runtime/testkit/sim_world.ts";
 import { AnswerCheck } from "./answer_check.ts";
-import { DamagePhase } from "./damage.ts";
+import { DamagePhase, type RunUntil } from "./damage.ts";
 import { type Fault, planFaults } from "./faults.ts";
 import { JournalIndex } from "./journal_index.ts";
 import { SimClients } from "./sim_clients.ts";
@@ -112,22 +112,27 @@ export class Simulation {
     this.#clients.resume();
     await this.#until(() => false, this.#o.minutes * 60_000);
     for (const end of ends) end();
-    await this.#until(() => this.#cluster.serving, HEALED_MS, "no node serves after healing");
+    await this.#until(
+      () => this.#cluster.serving,
+      HEALED_MS,
+      new Violation("liveness", "no node serves after healing"),
+    );
     this.#clients.stop();
-    await this.#until(() => this.#clients.open === 0, HEALED_MS, "requests without an answer after healing");
+    const late = new Violation("liveness", "requests without an answer after healing");
+    await this.#until(() => this.#clients.open === 0, HEALED_MS, late);
     await this.#until(() => false, QUIET_MS);
     if (this.#violation !== null) return;
     this.#index.update();
     await checkState(this.#cluster, this.#index, this.#o.program);
     if (!world.chance(1 / DAMAGED_EVERY)) return;
-    await new DamagePhase(world, this.#cluster, this.#clients, () => this.#violation !== null).run();
+    await new DamagePhase(world, this.#cluster, this.#clients, this.#until).run();
   }
 
-  /** Runs for so long, or until `done` or a violation. With `late`, not being done by then is a violation. */
-  async #until(done: () => boolean, ms: number, late?: string): Promise<void> {
+  /** Runs for so long, or until `done` or a violation. Not being done by then is the violation `late`, if given. */
+  readonly #until: RunUntil = async (done, ms, late) => {
     const endUs = this.#world.monotonicUs() + ms * 1000;
     const isOver = (): boolean => this.#violation !== null || done() || this.#world.monotonicUs() >= endUs;
     await this.#world.runUntil(isOver, ms + 60_000, "the end of the phase");
-    if (late !== undefined && this.#violation === null && !done()) throw new Violation("liveness", late);
-  }
+    if (late !== undefined && this.#violation === null && !done()) throw late;
+  };
 }

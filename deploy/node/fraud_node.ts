@@ -20,7 +20,7 @@ import type { Logger } from "../../gateway/log.ts";
 import { RuntimeStats } from "../../gateway/metrics/runtime_stats.ts";
 import { BLOCK_ROWS } from "../../proto/columns.ts";
 import { SectionSealer } from "../../proto/frame/sealer.ts";
-import type { Tenant } from "../../proto/tenant.ts";
+import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
 import { H, keyedHashText } from "../../runtime/kernel/keyed_hash.ts";
 import { connectNats, type NatsLink } from "../../runtime/nats/connection.ts";
 import { measureFsyncRate } from "../../runtime/nats/fsync_probe.ts";
@@ -117,15 +117,6 @@ async function openScoring(o: FraudNodeOptions): Promise<Scoring | null> {
     onError: (message) => o.log.error({ message }, "inference failed"),
   });
   return { inference, explainer: new TreeExplainer(model.explain, FEATURE_COUNT), model: model.card.name };
-}
-
-function tenantIndex(tenants: readonly Tenant[]): (id: string) => number {
-  const index = new Map(tenants.map((t) => [t.id, t.index]));
-  return (id) => {
-    const i = index.get(id);
-    if (i === undefined) throw new Error(`the journal names tenant ${id}, which the tenants file does not have`);
-    return i;
-  };
 }
 
 export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {

@@ -11,7 +11,8 @@ import { type Refusal, refusal } from "../calls/reply.ts";
 import { Envelope, STREAM_PAYMENTS_MAX, scanStreamRequest } from "../codec/envelope.ts";
 import { errorField, errorMessage, KIND_ENVELOPE } from "../codec/errors.ts";
 import { readTag, skipValue, varint } from "../codec/wire.ts";
-import { isObject, isRefusal, paymentBytes } from "../rest/json_message.ts";
+import { isObject } from "../rest/json_limits.ts";
+import { isRefusal, paymentBytes } from "../rest/json_message.ts";
 import { frame } from "../rest/payment_frames.ts";
 
 export const JSON_TYPE = "application/json";

@@ -19,7 +19,8 @@ import { type CallKind, KIND_ANALYZE, KIND_BULK, KIND_EVENT, KIND_OUTCOME, KIND_
 import { type Refusal, type Reply, refusal } from "../calls/reply.ts";
 import { BULK_PAYMENTS_MAX } from "../codec/envelope.ts";
 import { BULK_BODY_BYTES_MAX } from "./json_body.ts";
-import { isObject, isRefusal, messageBytes, paymentBytes } from "./json_message.ts";
+import { isObject } from "./json_limits.ts";
+import { isRefusal, messageBytes, paymentBytes } from "./json_message.ts";
 import { frame, WITH_TIMINGS } from "./payment_frames.ts";
 import { ProblemError, tooLarge } from "./problem.ts";
 

@@ -130,6 +130,6 @@ function refusalOf(field: DescField, code: ErrorCode, otherwise: string): Refusa
   return refusal(code, message, { field: field.name });
 }
 
-function isObject(value: JsonValue): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+export function isObject(json: unknown): json is JsonObject {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
 }

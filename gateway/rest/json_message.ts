@@ -5,7 +5,7 @@
 import { type DescMessage, fromJson, type JsonObject, toBinary } from "@bufbuild/protobuf";
 import { ErrorCode, PaymentSchema } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { type Refusal, refusal } from "../calls/reply.ts";
-import { beyondLimits } from "./json_limits.ts";
+import { beyondLimits, isObject } from "./json_limits.ts";
 
 /** Characters of a message that go out: the converter's own hold the value at fault, whole. */
 const MESSAGE_MAX = 300;
@@ -20,10 +20,6 @@ export function messageBytes(schema: DescMessage, json: unknown): Uint8Array | R
 export function paymentBytes(json: unknown): Uint8Array | Refusal {
   if (!isObject(json)) return refusal(ErrorCode.MALFORMED, "a payment is a JSON object");
   return beyondLimits(PaymentSchema, json) ?? converted(PaymentSchema, withTextCategory(json));
-}
-
-export function isObject(json: unknown): json is JsonObject {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
 export function isRefusal(value: Uint8Array | Refusal): value is Refusal {

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTenantKey } from "../../../gateway/identity/identity.ts";
 import { NODE_FLAGS } from "../../node/node_flags.ts";
+import { nodeLog, nodeLogText } from "./node_log.ts";
 import { until } from "./until.ts";
 
 const START = new URL("../../bin/start.ts", import.meta.url).pathname;
@@ -164,13 +165,12 @@ export class NodeProcess {
 
   /** Its log, one object a line. */
   async log(): Promise<Record<string, unknown>[]> {
-    const text = await readFile(join(this.data_dir, "logs", "node.log"), "utf8").catch(() => "");
-    return text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
+    return nodeLog(this.data_dir);
   }
 
   /** What it said last: for the message of a failed wait. */
   async words(): Promise<string> {
-    const log = await readFile(join(this.data_dir, "logs", "node.log"), "utf8").catch(() => "");
+    const log = await nodeLogText(this.data_dir);
     return `printed: ${this.#said.slice(-SAID_MAX)}\nlog: ${log.slice(-SAID_MAX)}`;
   }
 }
