@@ -188,7 +188,7 @@ async function bench(a: Arguments, work_dir: string): Promise<number> {
       seed: a.seed,
       id_prefix,
       currency: DEMO_CURRENCY,
-      acceleration: plan.acceleration,
+      event_step_us: plan.event_step_us,
       event_start_us: limit_us - eventSpanUs(plan) - HISTORY_US,
       event_limit_us: limit_us,
     });

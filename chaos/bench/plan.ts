@@ -1,11 +1,16 @@
 /** How long each part of the bench takes, whole or quick, and how much event time that needs. */
 
+import { HISTORY_US } from "../load/population.ts";
+
 export interface Plan {
   readonly quick: boolean;
   readonly users: number;
   readonly merchants: number;
-  /** Event time runs so many times faster than the clock: at 60,000/s as many payments expire as come. */
-  readonly acceleration: number;
+  /**
+   * Event time from one payment to the next, microseconds: with that of the whole history, as many payments leave the
+   * longest window as enter it, and the state is as large in the last phase as in the first.
+   */
+  readonly event_step_us: number;
   readonly runs: number;
   readonly warm_up_s: number;
   readonly latency_s: number;
@@ -34,7 +39,7 @@ const WHOLE: Plan = {
   quick: false,
   users: 1_000_000,
   merchants: 50_000,
-  acceleration: 1000,
+  event_step_us: HISTORY_US / 13_200_000,
   runs: 3,
   warm_up_s: 30,
   latency_s: 60,
@@ -72,12 +77,18 @@ export function planOf(quick: boolean, runs: number | undefined): Plan {
   return runs === undefined ? plan : { ...plan, runs };
 }
 
+/** What may be sent at most in search of the saturation, in overload, and by closed loops. Payments a second. */
+const SEARCH_RATE_MAX = 200_000;
+const OVERLOAD_RATE_MAX = 300_000;
+const UNARY_RATE_MAX = 20_000;
+const BULK_ROWS = 1000;
+
 /** Event time that all phases can need at most, behind the history. Microseconds. */
 export function eventSpanUs(p: Plan): number {
   const { step_s, hold_s, steps_max, holds_max } = p.search;
   const search_s = steps_max * step_s + holds_max * hold_s;
-  // Calls in closed loops advance by assumed rates: twice their time is plenty.
-  const calls_s = 2 * p.unary_rounds * p.unary_s + p.bulk_calls;
-  const run_s = 2 * p.latency_s + search_s + p.overload_s + calls_s;
-  return (p.warm_up_s + p.runs * run_s + 60) * p.acceleration * 1e6;
+  const calls = 2 * p.unary_rounds * p.unary_s * UNARY_RATE_MAX + p.bulk_calls * BULK_ROWS;
+  const latency = p.latency_s * (LATENCY_RATE + LATENCY_RATE_HIGH);
+  const run = latency + search_s * SEARCH_RATE_MAX + p.overload_s * OVERLOAD_RATE_MAX + calls;
+  return (p.warm_up_s * LATENCY_RATE + p.runs * run) * p.event_step_us;
 }

@@ -86,7 +86,7 @@ function numbersOf(p: ReportParts) {
     unary_echo_per_s: calls("unary_echo"),
     bulk_1000_ms_p95: over((r) => r.bulk.latency_ms.p95),
     expiries_per_s: over((r) => r.at_60000.expiries_per_s),
-    acceleration: p.plan.acceleration,
+    acceleration: over((r) => r.at_60000.acceleration),
     features: FEATURE_COUNT,
     models: p.models,
     rules: p.rules,

@@ -13,9 +13,6 @@ import { ResponseWalker } from "./response_walker.ts";
 const SERVICE = "/fraudguard.v1.FraudDetection/";
 const BULK_ROWS = 1000;
 const CALL_MS = 10_000;
-/** For the step of event time only. */
-const UNARY_RATE = 6000;
-const BULK_RATE = 20_000;
 const MAX_MESSAGE_BYTES = 8 << 20;
 
 const same = (bytes: Buffer): Buffer => bytes;
@@ -81,7 +78,7 @@ export class Calls {
   /** Calls of 1,000 payments, one after another. */
   async bulk(address: string, calls: number): Promise<CallsResult> {
     const client = this.#begin(address);
-    const stretches = Array.from({ length: calls }, () => this.#source.stretch(BULK_ROWS, BULK_RATE));
+    const stretches = Array.from({ length: calls }, () => this.#source.stretch(BULK_ROWS));
     const start_ms = performance.now();
     for (const stretch of stretches) {
       const request = this.#bulkRequest(stretch);
@@ -167,7 +164,7 @@ class UnarySupply {
     if (++this.#row >= MESSAGE_ROWS) {
       if (this.#message !== null) this.#pool.give(this.#message);
       this.#message = taken(this.#pool);
-      const stretch = this.#source.stretch(MESSAGE_ROWS, UNARY_RATE);
+      const stretch = this.#source.stretch(MESSAGE_ROWS);
       this.#source.fill(this.#message, stretch, 0);
       this.#first = stretch.first;
       this.#row = 0;

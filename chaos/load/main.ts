@@ -139,8 +139,8 @@ function serveParent(say: (report: LoadReport) => void): void {
 const HELP = `Sends made-up payments at a fixed rate, whatever the server does; latencies from intended send times.
 
 usage: node chaos/load/main.ts --grpc HOST:PORT --key KEY [--rate 60000] [--seconds 12] [--users 200000]
-                               [--merchants 10000] [--acceleration 10000] [--streams 4] [--history]
---history sends 30 days of known payments first. Prints the result as JSON.
+                               [--merchants 10000] [--step-us 200000] [--streams 4] [--history]
+--step-us is the event time from one payment to the next. --history sends 30 days of known payments first. Prints the result as JSON.
 `;
 
 async function commandLine(): Promise<void> {
@@ -153,7 +153,7 @@ async function commandLine(): Promise<void> {
       seconds: text("12"),
       users: text("200000"),
       merchants: text("10000"),
-      acceleration: text("10000"),
+      "step-us": text("200000"),
       streams: text("4"),
       history: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
@@ -164,7 +164,7 @@ async function commandLine(): Promise<void> {
     return;
   }
   const now_us = Date.now() * 1000;
-  const [seconds, acceleration] = [Number(values.seconds), Number(values.acceleration)];
+  const [seconds, rate, step_us] = [Number(values.seconds), Number(values.rate), Number(values["step-us"])];
   const generator = await LoadGenerator.open({
     grpc: values.grpc,
     api_key: values.key,
@@ -174,12 +174,12 @@ async function commandLine(): Promise<void> {
     seed: 1,
     id_prefix: newIdPrefix(),
     currency: "EUR",
-    acceleration,
-    event_start_us: now_us - (seconds + 1) * acceleration * 1e6 - 31 * 86_400e6,
+    event_step_us: step_us,
+    event_start_us: now_us - (seconds + 1) * rate * step_us - 31 * 86_400e6,
     event_limit_us: now_us,
   });
   const history = values.history ? await generator.history(() => {}) : undefined;
-  const phase = await generator.phase({ name: "command line", rate: Number(values.rate), seconds });
+  const phase = await generator.phase({ name: "command line", rate, seconds });
   process.stdout.write(`${JSON.stringify({ history, ...phase }, null, 2)}\n`);
   generator.close();
 }

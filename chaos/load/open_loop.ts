@@ -39,6 +39,7 @@ export interface PhaseResult {
   readonly lag_ms: Percentiles;
   /** Payments that left one of the six windows of their user or their merchant, a second. */
   readonly expiries_per_s: number;
+  /** Event time ran so many times faster than the clock. */
   readonly acceleration: number;
   readonly event_time: { readonly from: string; readonly to: string };
   /** ALLOW, CHALLENGE, REVIEW, BLOCK. */
@@ -74,7 +75,7 @@ export class OpenLoop {
     const { found, flights } = this.#streams;
     const messages = Math.max(1, Math.round((o.rate * o.seconds) / MESSAGE_ROWS));
     const from_us = this.#source.timeline.end_us;
-    const stretch = this.#source.stretch(messages * MESSAGE_ROWS, o.rate);
+    const stretch = this.#source.stretch(messages * MESSAGE_ROWS);
     const phase = ++this.#phase;
     this.#latency.reset();
     this.#lag.reset();
@@ -148,7 +149,7 @@ export class OpenLoop {
       latency_ms: this.#latency.summary_ms(),
       lag_ms: this.#lag.summary_ms(),
       expiries_per_s: Math.round(expiries / o.seconds),
-      acceleration: options.acceleration,
+      acceleration: Math.round((o.rate * options.event_step_us) / 1e6),
       event_time: { from: isoTime(p.from_us), to: isoTime(to_us) },
       outcomes: [...found.outcomes.subarray(1, 5)],
       degraded: found.degraded,

@@ -14,8 +14,8 @@ export interface SourceOptions {
   /** First 24 characters of every id; another one for every run. */
   readonly id_prefix: string;
   readonly currency: string;
-  /** Event time runs so many times faster than the clock. */
-  readonly acceleration: number;
+  /** Event time from one payment to the next, microseconds; whatever the rate they are sent at. */
+  readonly event_step_us: number;
   /** Event time where the history begins, and that no payment may pass. Microseconds. */
   readonly event_start_us: number;
   readonly event_limit_us: number;
@@ -33,10 +33,9 @@ export class PaymentSource {
     this.timeline = new EventTimeline(options.event_start_us, options.event_limit_us);
   }
 
-  /** Reserves the payments of a phase that offers `rate` payments a second. */
-  stretch(count: number, rate: number): Stretch {
-    const first = this.ledger.reserve(count);
-    return this.timeline.append(first, count, (this.options.acceleration * 1e6) / rate);
+  /** Reserves the payments of a phase. */
+  stretch(count: number): Stretch {
+    return this.timeline.append(this.ledger.reserve(count), count, this.options.event_step_us);
   }
 
   /** Payments from + 0..63 of a stretch, drawn from the population. */
