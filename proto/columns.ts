@@ -61,6 +61,12 @@ export const LABEL_FRAUD = 1;
 export const LABEL_CLEAR = 2;
 export const LABEL_REVERSAL = 3;
 
+/**
+ * Inside a cluster only, in the `error` column: the shard is served by another node, and the row was not accepted here.
+ * The router asks its owner.
+ */
+export const ERROR_NOT_OWNER = 250;
+
 /** A 64-bit keyed hash in two columns; (0, 0) means absent. */
 export interface KeyColumn {
   readonly hi: Uint32Array;

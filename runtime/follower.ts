@@ -20,7 +20,11 @@ export class Follower {
   readonly #reader: JournalReader;
   readonly #sleep: Sleep;
   #isEnding = false;
+  #wake: () => void = () => {};
   #following: Promise<void> = Promise.resolve();
+
+  /** It was at the journal's tail since it follows. */
+  isCaughtUp = false;
 
   /** `from`: where the state that `shard` holds was taken. A rejecting `sleep` ends everything. */
   constructor(shard: Shard, from: JournalPosition, folder: FrameFolder, sleep: Sleep) {
@@ -50,8 +54,20 @@ export class Follower {
   async #loop(): Promise<void> {
     while (!this.#isEnding) {
       await this.#reader.catchUp();
-      if (!this.#isEnding) await this.#sleep(FOLLOW_MS);
+      this.isCaughtUp = true;
+      if (!this.#isEnding) await Promise.race([this.#sleep(FOLLOW_MS), this.#called()]);
     }
+  }
+
+  #called(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  /** Looks at the journal now. */
+  hurry(): void {
+    this.#wake();
   }
 
   /**
@@ -60,6 +76,7 @@ export class Follower {
    */
   async finish(takeover: JournalPosition): Promise<void> {
     this.#isEnding = true;
+    this.#wake();
     await this.#following;
     const at = await this.#reader.catchUp();
     if (at.epoch > takeover.epoch) throw new Deposed(at.epoch);

@@ -30,12 +30,13 @@ test("a frame names at most 255 tenants: rows of further ones are shed untouched
   const seen: number[] = [];
   const shard = new Shard(0, 1, {} as Journal, acceptAll(seen));
   shard.serving = true;
+  shard.accepting = true;
   const block = new RowBlock();
   const rows = TENANTS_MAX + 2;
   for (let r = 0; r < rows; r++) block.tenant[r] = r;
   block.tenant[rows] = 0;
   block.addBatch(new Uint8Array(0), 0, rows + 1, { done: () => {} });
-  const tick = new Tick(1, MATRIX);
+  const tick = new Tick(1, MATRIX, null);
   tick.start(block, MATRIX, 0);
   stage(tick, [shard], { paymentColumns: () => {} } as unknown as Decider);
   assert.equal(tick.counts[0], TENANTS_MAX + 1);

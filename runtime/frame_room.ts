@@ -24,6 +24,8 @@ const FRAME_BYTES = 16 * 1024;
 
 /** What a row takes in a frame beyond its bytes in the message that brought it, whose tags and lengths stay outside. */
 export const ROW_BYTES_BEYOND_MESSAGE = 124;
+/** The same of a row that came from another node's gateway, and whose entities may live elsewhere. */
+export const ROW_BYTES_BEYOND_WIRE = ROW_BYTES_BEYOND_MESSAGE + REMOTE_BYTES;
 
 /** Bytes that rows may take in a frame with so many inbox rows. */
 export function roomFor(inboxRows: number): number {

@@ -4,7 +4,7 @@
  * that something waits.
  */
 import { type BatchSink, BLOCK_ROWS, RowBlock } from "../proto/columns.ts";
-import { ROW_BYTES_BEYOND_MESSAGE, roomFor } from "./frame_room.ts";
+import { ROW_BYTES_BEYOND_MESSAGE, ROW_BYTES_BEYOND_WIRE, roomFor } from "./frame_room.ts";
 import type { Clock, Intake } from "./ports.ts";
 
 /** Bytes that the rows of a block may take in a frame: columns and text. A larger message has a block of its own. */
@@ -15,6 +15,8 @@ export interface MailboxOptions {
   /** Blocks waiting or open; with the blocks under way they bound the memory and the waiting time. */
   readonly blocks_max: number;
   readonly clock: Clock;
+  /** Its rows come as columns from the gateways of a cluster. */
+  readonly is_shared?: boolean;
 }
 
 export class Mailbox implements Intake {
@@ -22,6 +24,7 @@ export class Mailbox implements Intake {
   /** Rows that all blocks hold. */
   readonly rowsMax: number;
   readonly #clock: Clock;
+  readonly #rowBytes: number;
   readonly #free: RowBlock[] = [];
   #waiting: RowBlock[] = [];
   #open: RowBlock | null = null;
@@ -37,6 +40,7 @@ export class Mailbox implements Intake {
   constructor(o: MailboxOptions) {
     this.shards = o.shards;
     this.#clock = o.clock;
+    this.#rowBytes = o.is_shared === true ? ROW_BYTES_BEYOND_WIRE : ROW_BYTES_BEYOND_MESSAGE;
     this.rowsMax = o.blocks_max * BLOCK_ROWS;
     for (let i = 0; i < o.blocks_max; i++) this.#free.push(new RowBlock());
   }
@@ -44,7 +48,7 @@ export class Mailbox implements Intake {
   open(rows: number, bytes: number): RowBlock | null {
     if (this.#closed || rows > BLOCK_ROWS) return this.#refuse(rows);
     let b = this.#open;
-    const fits = this.#openBytes + bytes + rows * ROW_BYTES_BEYOND_MESSAGE <= BLOCK_BYTES_MAX;
+    const fits = this.#openBytes + bytes + rows * this.#rowBytes <= BLOCK_BYTES_MAX;
     if (b !== null && b.n + rows <= BLOCK_ROWS && (fits || b.n === 0)) return b;
     if (this.#free.length === 0) return this.#refuse(rows);
     if (b !== null) this.#waiting.push(b);
@@ -58,7 +62,7 @@ export class Mailbox implements Intake {
     if (block !== this.#open) throw new Error("submit() of a block that is not open: open() and submit() in one go");
     if (block.n === 0) block.openedUs = this.#clock.monotonicUs();
     block.addBatch(bytes, block.n, count, sink);
-    this.#openBytes += bytes.length + count * ROW_BYTES_BEYOND_MESSAGE;
+    this.#openBytes += bytes.length + count * this.#rowBytes;
     this.depth += count;
     this.onRows();
   }

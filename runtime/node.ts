@@ -3,24 +3,31 @@
  * snapshots. It owns no adapter: everything outside comes through ports.
  */
 import type { Sealer } from "../proto/frame/rows_writer.ts";
-import { Follower } from "./follower.ts";
+import { Cluster, type ClusterOptions } from "./cluster/cluster.ts";
+import { InboxGaps } from "./inbox.ts";
 import { Abandoned } from "./journal/checked.ts";
-import { claim, type JournalPosition } from "./journal/claim.ts";
-import { Committer } from "./journal/committer.ts";
 import type { Owner } from "./journal/takeover.ts";
-import { LAPSE_MS, LeaseKeeper, RENEW_MS } from "./lease/lease_keeper.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { TickObserver } from "./observer.ts";
-import { type Clock, Deposed, type JournalStore, type LeaseStore, type SnapshotStore, type Timers } from "./ports.ts";
+import {
+  type Clock,
+  Deposed,
+  type Intake,
+  JournalDamaged,
+  type JournalStore,
+  type LeaseStore,
+  type SnapshotStore,
+  type Timers,
+} from "./ports.ts";
 import type { Decider, ShardActors } from "./program.ts";
-import { FrameFolder, refillInboxes } from "./recovery.ts";
 import { Repeats } from "./repeats.ts";
 import { Shard } from "./shard.ts";
-import { loadSnapshot, Snapshotter } from "./snapshots.ts";
+import { type LifeParts, Released, ShardLife } from "./shard_life.ts";
+import { Snapshotter } from "./snapshots.ts";
 import { TickLoop } from "./tick_loop.ts";
 
-/** Pause before a claim that a rival won is made again, milliseconds: by then the lease was renewed, or is lost. */
-const CLAIM_AGAIN_MS = 2 * RENEW_MS;
+/** How often a node of several looks whether another one should own one of its shards, milliseconds. */
+const PLACE_MS = 500;
 /** How often a node that serves without a lease looks who owns the journal, milliseconds. */
 const LOOK_MS = 1000;
 
@@ -45,27 +52,47 @@ export interface NodeOptions {
   readonly features_version: string;
   readonly rates_version: string;
   readonly snapshot_layout: string;
+  /** Null on a node that is alone and owns all shards. */
+  readonly cluster: ClusterOptions | null;
   readonly report: (event: string, detail: Record<string, unknown>) => void;
 }
 
 export class RuntimeNode {
   readonly #o: NodeOptions;
   readonly mailbox: Mailbox;
+  /** By number; a shard that is followed anew is another object. */
   readonly shards: readonly Shard[];
   readonly loop: TickLoop;
   readonly repeats: Repeats;
+  readonly cluster: Cluster | null;
+  readonly #lives: readonly ShardLife[];
   readonly #snapshotter: Snapshotter;
-  readonly #keepers: LeaseKeeper[] = [];
+  readonly #gaps: InboxGaps;
   #closing = false;
-  #stopLooking: () => void = () => {};
+  #stops: (() => void)[] = [];
   /** The start failed: nothing that waits goes on. */
   #abandoned = false;
 
-  private constructor(o: NodeOptions, shards: readonly Shard[]) {
+  private constructor(o: NodeOptions, shards: Shard[]) {
     this.#o = o;
     this.shards = shards;
-    this.mailbox = new Mailbox({ shards: o.shards, blocks_max: o.mailbox_blocks_max, clock: o.clock });
+    this.mailbox = new Mailbox({
+      shards: o.shards,
+      blocks_max: o.mailbox_blocks_max,
+      clock: o.clock,
+      is_shared: o.cluster !== null,
+    });
     this.repeats = new Repeats(shards, o.decider, o.tenantIndex);
+    this.#gaps = new InboxGaps({
+      decider: o.decider,
+      shards,
+      tenantIndex: o.tenantIndex,
+      sleep: this.#sleep,
+      // A damaged journal also stops its own shard.
+      onFailed: (s, source, e) => o.report("inbox_unread", { shard: s.id, source, error: e.name, message: e.message }),
+      wake: () => this.loop.wake(),
+    });
+    this.cluster = o.cluster === null ? null : this.#joinCluster(o, o.cluster);
     this.loop = new TickLoop({
       shards,
       mailbox: this.mailbox,
@@ -78,9 +105,22 @@ export class RuntimeNode {
       tick_age_us_min: o.tick_age_us_min,
       features_version: o.features_version,
       rates_version: o.rates_version,
+      exchange: this.cluster,
+      onGap: this.#gaps.found,
       onRepeatFailed: (shard, e) => o.report("repeat_failed", { shard, error: e.name, message: e.message }),
-      onShardStopped: (s, e) => o.report("shard_stopped", { shard: s.id, error: e.name, message: e.message }),
+      onShardStopped: (s, e) => this.#onShardStopped(s, e),
     });
+    const parts: LifeParts = {
+      options: o,
+      shards,
+      sleep: this.#sleep,
+      committed: (shard, sequence) => this.loop.committed(shard, sequence),
+      stopped: (shard, error) => this.loop.shardStopped(shard, error),
+      gaps: this.#gaps,
+      rank: (shard) => this.cluster?.rankHere(shard) ?? 0,
+      changed: () => this.cluster?.membership.announceNow(),
+    };
+    this.#lives = shards.map((s) => new ShardLife(parts, s.id));
     this.#snapshotter = new Snapshotter({
       store: o.snapshots,
       layout: o.snapshot_layout,
@@ -91,9 +131,41 @@ export class RuntimeNode {
     });
   }
 
+  #joinCluster(o: NodeOptions, options: ClusterOptions): Cluster {
+    const { shards, mailbox } = this;
+    return new Cluster({
+      options,
+      node: o.owner.node,
+      boot: o.owner.bootId,
+      shards,
+      mailbox,
+      shape: o.decider.shape,
+      clock: o.clock,
+      timers: o.timers,
+      tenantIndex: o.tenantIndex,
+      versionNames: (index) => o.decider.versionNames(index),
+      versionIndex: (model, ruleSet) => o.decider.versionIndex(model, ruleSet),
+      describe: () => ({
+        owned: shards.filter((s) => s.accepting).map((s) => ({ shard: s.id, epoch: s.epoch })),
+        following: (this.#lives ?? []).filter((l) => l.isFollowing).map((l) => l.id),
+        leaving: this.#closing,
+      }),
+      onGap: this.#gaps.found,
+      wake: () => this.loop.wake(),
+      changed: () => this.#place(),
+      onHandOver: (shard) => this.#lives[shard]?.hurry(),
+    });
+  }
+
+  /** The way in for gateways. */
+  get intake(): Intake {
+    return this.cluster?.router ?? this.mailbox;
+  }
+
   /**
    * Brings every shard up to its journal's tail and follows it, until this node holds the shard's lease and has claimed
-   * it; resolves when all serve. Rejects with JournalDamaged, or what else makes a shard unservable.
+   * it. A node that is alone resolves when all serve, one of several when all are followed. Rejects with
+   * JournalDamaged, or what else makes a shard unservable.
    */
   static async start(o: NodeOptions): Promise<RuntimeNode> {
     const shards: Shard[] = [];
@@ -102,143 +174,117 @@ export class RuntimeNode {
     }
     const node = new RuntimeNode(o, shards);
     try {
-      await node.#serveAll();
+      if (node.cluster === null) await node.#serveAll();
+      else await node.#liveAll();
     } catch (e) {
       await node.#abandon();
       throw e;
     }
     node.loop.wake();
     node.#snapshotSoon(0);
-    node.#stopLooking = o.timers.every(LOOK_MS, () => node.#lookForOwners());
+    node.#stops.push(o.timers.every(LOOK_MS, () => node.#lookForOwners()));
+    if (node.cluster !== null) node.#stops.push(o.timers.every(PLACE_MS, () => node.#place()));
     return node;
   }
 
   async #serveAll(): Promise<void> {
-    const { decider, tenantIndex } = this.#o;
-    const followers: Follower[] = [];
-    for (const shard of this.shards) followers.push(await ofShard(shard, this.#load(shard)));
+    for (const life of this.#lives) await life.load();
     // Shards are claimed one after the other: a node that holds the first gets the others too. All are followed.
-    const { promise: broken, reject } = Promise.withResolvers<never>();
-    for (const f of followers) ofShard(f.shard, f.follow()).catch(reject);
-    for (const f of followers) await Promise.race([broken, ofShard(f.shard, this.#own(f))]);
-    if (this.shards.length === 1) return;
-    for (const shard of this.shards) await refillInboxes(shard, this.shards, decider, tenantIndex, this.#sleep);
+    const broken = this.#lives.map((l) => l.broken);
+    for (const life of this.#lives) await Promise.race([...broken, life.own()]);
+    for (const life of this.#lives) await life.refill();
+  }
+
+  /** One of several nodes: a journal that is damaged keeps it from one shard, not from the others. */
+  async #liveAll(): Promise<void> {
+    for (const life of this.#lives) {
+      try {
+        await life.load();
+      } catch (e) {
+        if (!(e instanceof JournalDamaged)) throw e;
+        this.#onShardStopped(life.shard, e);
+        continue;
+      }
+      void this.#live(life);
+    }
+  }
+
+  /** One of several nodes: a shard is followed, served for a while, and followed again. */
+  async #live(life: ShardLife): Promise<void> {
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        if (!isFirst) {
+          life.begin();
+          await life.load();
+        }
+        this.cluster?.membership.announceNow();
+        await life.own();
+        await life.refill();
+        this.loop.wake();
+        const why = await life.ended;
+        // What else ends a shard was told when it happened.
+        if (!(why instanceof Deposed || why instanceof Released)) return;
+      } catch (e) {
+        if (e instanceof Abandoned) return;
+        if (!(e instanceof Deposed)) {
+          this.#onShardStopped(life.shard, e as Error);
+          return life.leave();
+        }
+      }
+      await life.leave();
+      if (this.#closing) return;
+    }
   }
 
   /** Ends what a failed start left under way. */
   async #abandon(): Promise<void> {
     this.#abandoned = true;
     this.mailbox.close();
+    this.cluster?.close();
     this.loop.end();
     for (const s of this.shards) s.committer?.abandon();
-    for (const keeper of this.#keepers) await keeper.stop();
+    for (const life of this.#lives) await life.leave();
   }
 
   readonly #sleep = (ms: number): Promise<void> =>
     new Promise((resolve, reject) => {
-      this.#o.timers.after(ms, () => (this.#abandoned ? reject(new Abandoned("the start failed")) : resolve()));
+      this.#o.timers.after(ms, () => (this.#abandoned ? reject(new Abandoned("the node ended")) : resolve()));
     });
 
-  /** The newest usable snapshot and the journal behind it. */
-  async #load(shard: Shard): Promise<Follower> {
-    const o = this.#o;
-    const started = o.clock.monotonicUs();
-    const from = await loadSnapshot(shard, o.snapshots, o.snapshot_layout, (name, e) =>
-      o.report("snapshot_unusable", { shard: shard.id, name, message: e.message }),
-    );
-    const folder = new FrameFolder(shard, o.shards, o.decider, o.features_version, o.tenantIndex);
-    const follower = new Follower(shard, from, folder, this.#sleep);
-    await follower.catchUp();
-    const seconds = (o.clock.monotonicUs() - started) / 1e6;
-    const { frames, rows, compared } = folder;
-    o.report("shard_loaded", {
-      shard: shard.id,
-      snapshot_frame: from.sequence,
-      replayed_frames: frames,
-      replayed_rows: rows,
-      compared_frames: compared,
-      seconds,
-    });
-    return follower;
+  /** A shard that another node took over is followed again; what else stops one is for good. */
+  #onShardStopped(s: Shard, e: Error): void {
+    const event = this.cluster !== null && e instanceof Deposed ? "shard_deposed" : "shard_stopped";
+    this.#o.report(event, { shard: s.id, error: e.name, message: e.message });
+    this.cluster?.membership.announceNow();
   }
 
-  /** Waits for the lease, claims the journal, folds what came until then, and serves. */
-  async #own(follower: Follower): Promise<void> {
-    const { clock, report } = this.#o;
-    const { shard, folder } = follower;
-    await this.#lease(shard, (node) => follower.isVacant(node));
-    this.#goOn();
-    const gained = clock.monotonicUs();
-    const takeover = await this.#claim(shard);
-    this.#goOn();
-    await follower.finish(takeover);
-    const committer = new Committer(
-      shard.journal,
-      takeover,
-      {
-        committed: (sequence) => this.loop.committed(shard, sequence),
-        stopped: (error) => this.loop.shardStopped(shard, error),
-      },
-      this.#sleep,
-    );
-    shard.serve(takeover, committer, clock);
-    report("shard_serving", {
-      shard: shard.id,
-      epoch: takeover.epoch,
-      folded_frames: folder.frames,
-      ...shard.actors.sizes(),
-      /** From the lease to serving. */
-      seconds: (clock.monotonicUs() - gained) / 1e6,
-    });
-  }
-
-  /** A lease that is gained while a failed start ends must not lead to a claim. */
-  #goOn(): void {
-    if (this.#abandoned) throw new Abandoned("the start failed");
-  }
-
-  /** A rival whose Takeover came first has a lease of its own, or none: this node holds one and tries again. */
-  async #claim(shard: Shard): Promise<JournalPosition> {
-    const { clock, owner, report } = this.#o;
-    for (;;) {
-      try {
-        return await claim(shard.journal, owner, clock.wallUs(), this.#sleep);
-      } catch (e) {
-        if (!(e instanceof Deposed)) throw e;
-        report("claim_lost", { shard: shard.id, epoch: e.epoch });
-        const keeper = this.#keepers.find((k) => k.shard === shard.id);
-        do await this.#sleep(CLAIM_AGAIN_MS);
-        while (keeper !== undefined && !keeper.holds);
-      }
+  /** Hands a shard over that another node should own and is ready for; one at a time. */
+  #place(): void {
+    const { cluster } = this;
+    if (cluster === null || this.#lives.some((l) => l.isHandingOver)) return;
+    for (const life of this.#lives) {
+      const to = life.shard.accepting ? cluster.nextOwner(life.id) : null;
+      if (to === null) continue;
+      const { id, epoch } = life.shard;
+      this.#o.report("hand_over", { shard: id, to });
+      life.handOver().then(
+        () => {
+          cluster.tellHandOver(to, id, epoch);
+          this.#place();
+        },
+        // Then the shard stopped otherwise, which was told.
+        () => {},
+      );
+      return;
     }
-  }
-
-  /** Waits until this node holds the shard's lease, and keeps it. Losing it later means: look who owns the journal. */
-  #lease(shard: Shard, isVacant: (node: string) => boolean): Promise<void> {
-    const { leases, clock, timers, owner, report } = this.#o;
-    if (leases === null) return Promise.resolve();
-    return new Promise((resolve) => {
-      const events = {
-        gained: () => resolve(),
-        lost: (holder: string) => report("lease_lost", { shard: shard.id, holder }),
-      };
-      const every = (ms: number, run: () => void) => timers.every(ms, run);
-      // A bucket that lost everything must not depose an owner that is well: it puts its name back.
-      const vacant_ms = (): number => (isVacant(owner.node) ? 0 : LAPSE_MS);
-      const keeper = new LeaseKeeper(leases, clock, every, events, { shard: shard.id, node: owner.node, vacant_ms });
-      this.#keepers.push(keeper);
-      shard.reason = "following, without the lease";
-      keeper.start();
-    });
   }
 
   /** An owner without a lease and without traffic would not notice that it was replaced: the journal says so. */
   #lookForOwners(): void {
-    for (const keeper of this.#keepers) {
-      const shard = this.shards[keeper.shard];
-      if (keeper.holds || !shard.serving) continue;
+    for (const life of this.#lives) {
+      if (life.holdsLease || !life.shard.serving) continue;
       // What it finds ends the shard; what else goes wrong is tried again at the next look.
-      shard.confirmOwner().catch(() => {});
+      life.shard.confirmOwner().catch(() => {});
     }
   }
 
@@ -256,47 +302,68 @@ export class RuntimeNode {
     for (const s of this.shards) await this.#snapshotter.take(s);
   }
 
+  /** Whether payments of all users are decided: here, or where this node would send them. */
   get ready(): boolean {
-    return this.shards.every((s) => s.serving && s.committer?.blocked === null);
+    return this.reason === "";
   }
 
   get reason(): string {
-    const s = this.shards.find((x) => !x.serving || x.committer?.blocked !== null);
-    return s === undefined ? "" : `shard ${s.id}: ${s.reason || `journal ${s.committer?.blocked}`}`;
+    for (const s of this.shards) {
+      if (s.serving && s.committer !== null) {
+        if (s.committer.blocked !== null) return `shard ${s.id}: journal ${s.committer.blocked}`;
+      } else if (this.cluster === null) return `shard ${s.id}: ${s.reason}`;
+      else if (this.cluster.membership.routes.node(s.id) === null) return `shard ${s.id}: no node owns it`;
+    }
+    return "";
   }
 
-  /** Lets nothing in, waits for what is under way (at most `limit_ms`), releases the journals. */
+  /**
+   * Lets nothing in, hands its shards to other nodes, waits for what is under way (at most `limit_ms`), releases the
+   * journals.
+   */
   async close(limit_ms: number): Promise<void> {
     this.#closing = true;
-    this.#stopLooking();
-    this.mailbox.close();
-    const { clock, timers, owner } = this.#o;
+    for (const stop of this.#stops) stop();
+    const { clock, timers } = this.#o;
     const until = clock.monotonicUs() + limit_ms * 1000;
+    const pause = (): Promise<void> => new Promise<void>((r) => timers.after(5, r));
+    if (this.cluster !== null) {
+      this.cluster.membership.announceNow();
+      this.#place();
+      const moving = (): boolean => this.#lives.some((l) => l.isHandingOver);
+      while (moving() && clock.monotonicUs() < until) await pause();
+      // What comes now is better asked elsewhere.
+      this.cluster.refuseRows();
+    }
+    this.mailbox.close();
     this.loop.drain();
-    while (!this.loop.idle && clock.monotonicUs() < until) await new Promise<void>((r) => timers.after(5, r));
+    const isIdle = (): boolean => this.loop.idle && this.cluster?.router.idle !== false;
+    while (!isIdle() && clock.monotonicUs() < until) await pause();
     this.loop.end();
+    await this.#releaseAll(limit_ms);
+    this.cluster?.close();
+    // What still follows or waits goes on no more.
+    if (this.cluster !== null) this.#abandoned = true;
+    for (const life of this.#lives) await life.leave();
+  }
+
+  async #releaseAll(limit_ms: number): Promise<void> {
+    const { timers, owner, report } = this.#o;
     const { promise: late, reject } = Promise.withResolvers<void>();
     late.catch(() => {});
     const stopTimer = timers.every(limit_ms, () => reject(new Error("release timed out")));
     for (const s of this.shards) {
       if (!s.serving || s.committer === null) continue;
       try {
+        // Being handed over, it has begun to.
+        if (!s.accepting) throw new Error("its hand-over did not end in time");
         await Promise.race([s.committer.release(owner, s.frameTimeUs + 1), late]);
       } catch (e) {
-        this.#o.report("release_failed", { shard: s.id, message: (e as Error).message });
+        report("release_failed", { shard: s.id, message: (e as Error).message });
         s.committer.abandon();
       }
       s.stop(new Error("released"));
     }
     stopTimer();
-    for (const keeper of this.#keepers) await keeper.stop();
   }
-}
-
-/** The first word of whoever reads the log or the terminal: which journal an error is about. */
-function ofShard<T>(shard: Shard, work: Promise<T>): Promise<T> {
-  return work.catch((e: Error) => {
-    if (!e.message.startsWith("shard ")) e.message = `shard ${shard.id}: ${e.message}`;
-    throw e;
-  });
 }

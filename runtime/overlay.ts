@@ -113,6 +113,24 @@ export class Overlay {
     if (this.#heads.size > 4 * this.#live + 4096) this.#rebuild();
   }
 
+  /** Drops the rows of `source` with frames from `frame` on, its newest: they will never be committed. */
+  abandon(source: number, frame: number): void {
+    let last = -1;
+    let i = this.#oldest[source] ?? -1;
+    while (i >= 0 && this.#frame[i] < frame) {
+      last = i;
+      i = this.#after[i];
+    }
+    if (last >= 0) this.#after[last] = -1;
+    else this.#oldest[source] = -1;
+    this.#newest[source] = last;
+    while (i >= 0) {
+      const after = this.#after[i];
+      this.#unlink(i);
+      i = after;
+    }
+  }
+
   #unlink(i: number): void {
     const previous = this.#previous[i];
     const next = this.#next[i];

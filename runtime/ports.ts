@@ -112,6 +112,25 @@ export interface SnapshotWriter {
   discard(): Promise<void>;
 }
 
+/**
+ * Frames between the nodes of a cluster: at most once each, in order from one sender to one receiver unless some are
+ * lost. Nobody may depend on one frame's arrival.
+ */
+export interface Transport {
+  /** Name of this node. */
+  readonly node: string;
+  /** Sends at most WIRE_BYTES_MAX bytes, which the caller changes no more. False: known not to go out now. */
+  send(to: string, bytes: Uint8Array): boolean;
+  /** To all other nodes. */
+  broadcast(bytes: Uint8Array): boolean;
+  /** Tells each frame for this node from now on; one listener. The bytes are the listener's. */
+  listen(onFrame: (bytes: Uint8Array) => void): void;
+  close(): void;
+}
+
+/** Largest frame between nodes, bytes. */
+export const WIRE_BYTES_MAX = 512 * 1024;
+
 /** What a gateway sees of the runtime: room for rows, and the way in. */
 export interface Intake {
   /**

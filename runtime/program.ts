@@ -49,6 +49,8 @@ export interface ShardActors {
   foldInbox(rows: InboxRows, i: number): void;
   /** Rows of `source` up to `frame` leave the overlay. */
   settle(source: number, frame: number): void;
+  /** Rows of `source` from `frame` on leave the overlay: a later epoch took over there, they are never committed. */
+  abandon(source: number, frame: number): void;
   /** Searches an id over all actors, a slice at a time: frame, 0 when not found, -1 when to be called again. */
   findFrame(userHi: number, userLo: number, idHi: number, idLo: number): number;
   scanFrame(idHi: number, idLo: number, cursor: { slot: number }): number;
@@ -90,6 +92,8 @@ export interface Decider {
   decide(block: RowBlock, n: number, matrix: Float32Array): void;
   /** Versions in force for the tick that decide() was called for last. */
   versions(): Versions;
+  /** The versions with an index. */
+  versionNames(index: number): Versions;
   /** Index of a pair of versions for the `version` column. */
   versionIndex(model: string, ruleSet: string): number;
 }

@@ -5,22 +5,14 @@
  */
 
 import { BLOCK_ROWS, isPayment, LABEL_NONE, ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT, RowBlock } from "../proto/columns.ts";
-import {
-  type FrameHeader,
-  HEADER_BYTES,
-  KIND_RELEASE,
-  KIND_ROWS,
-  KIND_TAKEOVER,
-  kindOf,
-} from "../proto/frame/frame_header.ts";
+import { type FrameHeader, HEADER_BYTES, KIND_RELEASE, KIND_ROWS, KIND_TAKEOVER } from "../proto/frame/frame_header.ts";
 import { matrixChecksum } from "../proto/frame/rows_layout.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
-import { type Sleep, untilReachable } from "./journal/checked.ts";
 import { readOwner } from "./journal/takeover.ts";
 import { JournalDamaged } from "./ports.ts";
 import { ACCEPTED, type Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
-import { deliver, hasDevice } from "./stage.ts";
+import { hasDevice } from "./stage.ts";
 
 /** Folds frames of one shard's journal into its actors. */
 export class FrameFolder {
@@ -115,34 +107,4 @@ export class FrameFolder {
     this.#shard.actors.foldMerchant(b, r, this.#matrix);
     if (recorded !== null) this.#matrix.set(recorded, from);
   }
-}
-
-/**
- * Reads committed frames of `source` that `targets` have not folded yet and queues their rows: what the exchange would
- * have told them had the process not ended. Frames a target has folded already are skipped by its watermark. Waits
- * while the journal is unreachable (a rejecting `sleep` ends it).
- */
-export async function refillInboxes(
-  source: Shard,
-  shards: readonly Shard[],
-  decider: Decider,
-  tenantIndex: (id: string) => number,
-  sleep: Sleep,
-): Promise<void> {
-  const others = shards.filter((s) => s !== source);
-  const from = Math.min(...others.map((s) => s.watermarks[source.id]));
-  const reader = new RowsReader(decider.shape);
-  const block = new RowBlock();
-  // A frame must not be delivered twice: after a failure it goes on behind the last one.
-  let next = from + 1;
-  const deliverAll = async (): Promise<void> => {
-    for await (const message of source.journal.readFrom(next)) {
-      next = message.sequence + 1;
-      if (kindOf(message.bytes) !== KIND_ROWS) continue;
-      reader.read(message.bytes.subarray(HEADER_BYTES), block, null, tenantIndex);
-      const rows = Uint16Array.from({ length: block.n }, (_, i) => i);
-      deliver(block, rows, block.n, source, shards, message.sequence);
-    }
-  };
-  await untilReachable(sleep, deliverAll);
 }

@@ -70,12 +70,12 @@ export class Repeats {
 
   /** Writes the stored decision into the repeated row, or the error. Rejects when the frame cannot be read now. */
   async resolve(b: RowBlock, repeat: Repeat): Promise<void> {
-    const bytes = await this.#shards[repeat.shard].readFrame(repeat.frame);
+    const bytes = await repeat.shard.readFrame(repeat.frame);
     const r = repeat.row;
     if (!isPayment(b.kind[r])) return;
     const version = this.#decode(bytes);
     const j = this.#find(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r]);
-    if (j < 0) throw new Error(`frame ${repeat.frame} of shard ${repeat.shard} does not hold the repeated id`);
+    if (j < 0) throw new Error(`frame ${repeat.frame} of shard ${repeat.shard.id} does not hold the repeated id`);
     if (this.#frame.kind[j] !== b.kind[r]) {
       b.error[r] = ErrorCode.ALREADY_EXISTS;
       b.errorField[r] = 1;
@@ -92,7 +92,8 @@ export class Repeats {
 
   /**
    * Hands the stored row of (user, id) to `use`; false when there is none. Rejects when a shard cannot tell now.
-   * Without a user all actors of all shards are searched, a slice at a time; `pause` lets other work in between.
+   * Without a user all actors of the shards `among` are searched, all without, a slice at a time; `pause` lets other
+   * work in between.
    */
   async find(
     userHi: number,
@@ -101,9 +102,11 @@ export class Repeats {
     idLo: number,
     pause: () => Promise<void>,
     use: (found: FoundRow) => void,
+    among: readonly number[] | null = null,
   ): Promise<boolean> {
     const known = (userHi | userLo) !== 0;
-    const shards = known ? [this.#shards[userHi % this.#shards.length]] : this.#shards;
+    const all = among === null ? this.#shards : among.map((s) => this.#shards[s]);
+    const shards = known ? [this.#shards[userHi % this.#shards.length]] : all;
     for (const s of shards) {
       const bits = known ? s.actors.findFrame(userHi, userLo, idHi, idLo) : await this.#scan(s, idHi, idLo, pause);
       // A shard that stopped knows nothing of what its new owner decides: it may not say "not found".

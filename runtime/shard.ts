@@ -11,6 +11,8 @@ import type { ShardActors } from "./program.ts";
 
 /** Frames kept in memory for repeats of rows that were just decided. */
 const RECENT_FRAMES = 64;
+/** Folded rows that the inbox queue keeps in front at most, as long as they are less than half. */
+const COMPACT_ROWS = 8192;
 /** Frames read back from the journal that are kept for the next repeat of the same frame. */
 const READS_KEPT = 8;
 
@@ -20,9 +22,20 @@ export class Shard {
   readonly actors: ShardActors;
   /** True while this node owns the shard and its state is whole. */
   serving = false;
+  /** Takes new rows: while it serves, but for the end of a planned hand-over. */
+  accepting = false;
+  /** Its entities answer rows of other shards: all that was committed anywhere up to its claim is folded. */
+  answering = false;
+  /** Inbox rows folded since it serves, and so many must be before `answering`. */
+  #folded = 0;
+  #answersAt = Number.POSITIVE_INFINITY;
+  /** Frames of this shard up to this one were told to each other shard's node. */
+  readonly told: Float64Array;
   /** Why it does not serve, in plain words. */
   reason = "starting";
   epoch = 0;
+  /** Frame number of this epoch's Takeover. */
+  takeover = 0;
   /** Number of the next frame to be formed. */
   nextFrame = 1;
   committedFrame = 0;
@@ -35,6 +48,13 @@ export class Shard {
   #inboxHead = 0;
   /** Newest folded frame of each source shard. */
   readonly watermarks: Float64Array;
+  /** Frames of each source up to this one are folded, queued, or hold no rows for this shard; -1: nothing is known. */
+  readonly received: Float64Array;
+  /** Frames of each source up to this one left the overlay. */
+  readonly #settled: Float64Array;
+  /** Newest epoch of each source that this shard heard of, and the newest of its frames that it answered. */
+  readonly #sourceEpoch: Float64Array;
+  readonly #answered: Float64Array;
   readonly #recent = new Map<number, Uint8Array>();
   readonly #reads = new Map<number, Promise<JournalMessage | null>>();
   #waiting: { frame: number; resolve: () => void; reject: (e: Error) => void }[] = [];
@@ -46,11 +66,18 @@ export class Shard {
     this.journal = journal;
     this.actors = actors;
     this.watermarks = new Float64Array(shards);
+    this.received = new Float64Array(shards).fill(-1);
+    this.#settled = new Float64Array(shards);
+    this.told = new Float64Array(shards);
+    this.#sourceEpoch = new Float64Array(shards);
+    this.#answered = new Float64Array(shards);
   }
 
   /** Begins to serve behind a Takeover. */
   serve(takeover: JournalPosition, committer: Committer, clock: Clock): void {
     this.epoch = takeover.epoch;
+    this.takeover = takeover.sequence;
+    this.told.fill(takeover.sequence);
     this.nextFrame = takeover.sequence + 1;
     this.committedFrame = takeover.sequence;
     this.checksum = takeover.checksum;
@@ -58,12 +85,48 @@ export class Shard {
     this.#monotonicUs = clock.monotonicUs();
     this.committer = committer;
     this.serving = true;
+    this.accepting = true;
     this.reason = "";
+  }
+
+  /** Every source's journal was read for this shard up to some moment behind its claim: what was found is queued. */
+  refilled(): void {
+    if (!this.serving) return;
+    this.#answersAt = this.#folded + this.inboxWaiting;
+    this.answering = this.inboxWaiting === 0;
+  }
+
+  /** Frames of each source up to which nothing is missing in what is folded: an empty inbox missed nothing received. */
+  covered(): number[] {
+    return Array.from(this.watermarks, (w, i) => (this.inboxWaiting === 0 ? Math.max(w, this.received[i]) : w));
+  }
+
+  /**
+   * Whether `source` speaks in its newest epoch, as far as this shard heard. A newer one ends those before it: rows
+   * that they announced with frames from its Takeover on are never committed.
+   */
+  admits(source: number, epoch: number, takeover: number): boolean {
+    if (epoch < this.#sourceEpoch[source]) return false;
+    if (epoch > this.#sourceEpoch[source]) {
+      this.#sourceEpoch[source] = epoch;
+      this.#answered[source] = 0;
+      this.actors.abandon(source, takeover);
+    }
+    return true;
+  }
+
+  /** Whether rows of a source's frame may be answered: once each, in the order of the frames. */
+  answersFrame(source: number, frame: number): boolean {
+    if (!this.answering || frame <= this.#answered[source] || frame <= this.received[source]) return false;
+    this.#answered[source] = frame;
+    return true;
   }
 
   /** Stops serving for good in this process; everyone who waits is told. */
   stop(error: Error): void {
     this.serving = false;
+    this.accepting = false;
+    this.answering = false;
     this.reason = error.message;
     for (const w of this.#waiting) w.reject(error);
     this.#waiting = [];
@@ -159,15 +222,9 @@ export class Shard {
     return message.bytes;
   }
 
-  /** Adds an empty inbox row and returns its index in inboxQueue. */
-  enqueue(source: number, frame: number, kind: number, hi: number, lo: number): number {
-    const j = this.inboxQueue.add();
-    this.inboxQueue.source[j] = source;
-    this.inboxQueue.frame[j] = frame;
-    this.inboxQueue.kind[j] = kind;
-    this.inboxQueue.hi[j] = hi;
-    this.inboxQueue.lo[j] = lo;
-    return j;
+  /** Whether a source's frame is the next one that this shard, which serves, has to hear of. */
+  continues(source: number, frame: number): boolean {
+    return this.serving && this.received[source] === frame - 1;
   }
 
   get inboxWaiting(): number {
@@ -177,6 +234,10 @@ export class Shard {
   /** Folds whole frames of other shards from the queue, at most about `rowsMax` rows, and records them in `into`. */
   foldInbox(into: InboxRows, rowsMax: number): void {
     const q = this.inboxQueue;
+    if (this.#inboxHead > COMPACT_ROWS && 2 * this.#inboxHead > q.n) {
+      q.dropFront(this.#inboxHead);
+      this.#inboxHead = 0;
+    }
     while (this.#inboxHead < q.n) {
       const from = this.#inboxHead;
       let end = from + 1;
@@ -187,10 +248,17 @@ export class Shard {
         for (let i = from; i < end; i++) into.copyRow(q, i);
         this.foldRows(into, first, into.n);
       }
+      this.#folded += end - from;
       this.#inboxHead = end;
+      if (this.#folded >= this.#answersAt && this.serving) this.answering = true;
     }
     q.n = 0;
     this.#inboxHead = 0;
+    // What a source announced for frames that turned out to hold nothing for this shard leaves the overlay.
+    for (let s = 0; s < this.received.length; s++) {
+      if (this.received[s] > this.#settled[s]) this.actors.settle(s, this.received[s]);
+      this.#settled[s] = this.received[s];
+    }
   }
 
   /** Folds inbox rows [from, end) and moves the watermarks: live and in replay. */

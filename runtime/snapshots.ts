@@ -84,9 +84,11 @@ export class Snapshotter {
       frame,
       frame_time_us: shard.frameTimeUs,
       epoch: shard.epoch,
-      watermarks: [...shard.watermarks],
+      watermarks: shard.covered(),
     };
     const checksum = checksumOf(shard, frame);
+    // Whoever awaits it is told; the content may fail before.
+    checksum.catch(() => {});
     shard.actors.beginSnapshot();
     const name = `${String(frame).padStart(16, "0")}.snapshot`;
     let out: SnapshotWriter | null = null;
@@ -134,12 +136,13 @@ export class Snapshotter {
   }
 }
 
-/** Checksum of a frame once it is committed. */
+/** Checksum of a frame once it is committed. Rejects when the shard stops first. */
 function checksumOf(shard: Shard, frame: number): Promise<string> {
   if (frame === shard.committedFrame && shard.nextFrame === frame + 1) {
     return Promise.resolve(Buffer.from(shard.checksum).toString("hex"));
   }
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    shard.whenCommitted(frame).catch(reject);
     const before = shard.onCommitted;
     shard.onCommitted = (number, checksum) => {
       before(number, checksum);

@@ -5,11 +5,14 @@
 import { BLOCK_ROWS, RowBlock } from "../proto/columns.ts";
 import { InboxRows } from "../proto/frame/rows_layout.ts";
 import type { Matrix } from "./program.ts";
+import type { Shard } from "./shard.ts";
+import type { RemoteEntities } from "./stage.ts";
 
 /** A row whose decision stands in an earlier frame. */
 export interface Repeat {
   row: number;
-  shard: number;
+  /** As this node owned it then. */
+  shard: Shard;
   frame: number;
 }
 
@@ -22,6 +25,8 @@ export class Tick {
   readonly counts: Uint32Array;
   /** Frame number of each shard in this tick, 0 for none. */
   readonly frames: Float64Array;
+  /** The shard, as this node owned it then, whose frame that is. */
+  readonly owners: (Shard | null)[];
   /** Bytes that rows may still take in each shard's frame. */
   readonly room: Float64Array;
   /** Tenants with rows in each shard's frame. */
@@ -32,6 +37,8 @@ export class Tick {
   /** 1: the columns came from another shard or count its rows in flight; the frame records them. */
   readonly remoteMerchant = new Uint8Array(BLOCK_ROWS);
   readonly remoteDevice = new Uint8Array(BLOCK_ROWS);
+  /** The way to entities of other nodes; null on a node that is alone. */
+  readonly remote: RemoteEntities | null;
   repeats: Repeat[] = [];
   payments = 0;
   /** Frames not yet committed, batches not yet answered. */
@@ -42,8 +49,10 @@ export class Tick {
   takenUs = 0;
   sentUs = 0;
 
-  constructor(shards: number, matrix: Matrix) {
+  constructor(shards: number, matrix: Matrix, remote: RemoteEntities | null) {
     this.matrix = matrix;
+    this.remote = remote;
+    this.owners = Array.from({ length: shards }, () => null);
     this.rows = Array.from({ length: shards }, () => new Uint16Array(BLOCK_ROWS));
     this.counts = new Uint32Array(shards);
     this.frames = new Float64Array(shards);

@@ -9,13 +9,14 @@ import { HEADER_BYTES } from "../proto/frame/frame_header.ts";
 import { matrixChecksum } from "../proto/frame/rows_layout.ts";
 import { RowsWriter, type Sealer } from "../proto/frame/rows_writer.ts";
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import { deliver, type OnGap } from "./inbox.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { TickObserver } from "./observer.ts";
 import type { Clock, Timers } from "./ports.ts";
 import type { Decider } from "./program.ts";
 import type { Repeats } from "./repeats.ts";
 import type { Shard } from "./shard.ts";
-import { deliver, stage } from "./stage.ts";
+import { type RemoteEntities, stage } from "./stage.ts";
 import { EMPTY_BLOCK, Tick } from "./tick.ts";
 
 interface LineEntry {
@@ -33,6 +34,14 @@ const TICK_AGE_US_MAX = 4000;
 /** Rows a second from which the longest pause is used. */
 const TICK_AGE_RATE = 40_000;
 
+/** Entities of other nodes, and what they are told of committed rows. */
+export interface Exchange extends RemoteEntities {
+  /** Sends what a tick asked. True: `done` is called once, when all is answered or given up. False: no need to wait. */
+  send(tick: Tick, done: () => void): boolean;
+  /** Frame `frame` of `own` is committed. */
+  committed(b: RowBlock, rows: Uint16Array, n: number, own: Shard, frame: number): void;
+}
+
 export interface TickLoopOptions {
   readonly shards: readonly Shard[];
   readonly mailbox: Mailbox;
@@ -47,6 +56,10 @@ export interface TickLoopOptions {
   readonly tick_age_us_min: number;
   readonly features_version: string;
   readonly rates_version: string;
+  /** Null on a node that is alone. */
+  readonly exchange: Exchange | null;
+  /** A shard here misses frames of a source: they must be read from its journal. */
+  readonly onGap: OnGap;
   /** Told of a repeat that could not be answered from the journal. */
   readonly onRepeatFailed: (shard: number, error: Error) => void;
   /** Told of errors that stop a shard. */
@@ -82,7 +95,7 @@ export class TickLoop {
   }
 
   get #inboxWaiting(): boolean {
-    return this.#o.shards.some((s) => s.serving && s.inboxWaiting > 0);
+    return this.#o.shards.some((s) => s.accepting && s.inboxWaiting > 0);
   }
 
   /** Looks for work: rows that came into an inbox without a tick. */
@@ -150,7 +163,7 @@ export class TickLoop {
   #run(block: RowBlock, now: number): void {
     const { shards, decider } = this.#o;
     const matrix = decider.acquire();
-    const tick = this.#pool.pop() ?? new Tick(shards.length, matrix);
+    const tick = this.#pool.pop() ?? new Tick(shards.length, matrix, this.#o.exchange);
     tick.start(block, matrix, now);
     this.#underWay++;
     this.#lastUs = now;
@@ -160,17 +173,28 @@ export class TickLoop {
     const staged = this.#o.clock.monotonicUs();
     block.stagesUs[1] = staged - now;
     this.#o.observer.staged(block.n, staged - now, block.stagesUs[0]);
-    const entry: LineEntry = { tick, ready: tick.payments === 0, ok: true };
+    const entry: LineEntry = { tick, ready: false, ok: true };
     this.#line.push(entry);
-    if (entry.ready) {
+    const waits = this.#o.exchange?.send(tick, () => this.#score(entry)) === true;
+    if (!waits) this.#score(entry);
+  }
+
+  /** The tick's rows have all their columns. */
+  #score(entry: LineEntry): void {
+    const { tick } = entry;
+    const { block } = tick;
+    if (tick.payments === 0) {
+      entry.ready = true;
       this.#advance();
       return;
     }
+    const asked = this.#o.clock.monotonicUs();
+    const { decider } = this.#o;
     decider.score(tick.matrix, block.n, block).then(
       (ok) => {
         entry.ok = ok;
         entry.ready = true;
-        block.stagesUs[2] = this.#o.clock.monotonicUs() - staged;
+        block.stagesUs[2] = this.#o.clock.monotonicUs() - asked;
         this.#advance();
       },
       (e) => this.#fail(e as Error),
@@ -197,7 +221,7 @@ export class TickLoop {
   /** Whether every shard with a frame in this tick may send it: the journal has room for two in flight. */
   #canSend(tick: Tick): boolean {
     for (const s of this.#o.shards) {
-      if (tick.frames[s.id] > 0 && s.serving && s.committer !== null && !s.committer.canSubmit) return false;
+      if (tick.frames[s.id] > 0 && owns(tick, s) && s.committer !== null && !s.committer.canSubmit) return false;
     }
     return true;
   }
@@ -216,7 +240,7 @@ export class TickLoop {
     tick.sentUs = decided;
     for (const s of shards) {
       if (tick.frames[s.id] === 0) continue;
-      if (s.serving && this.#state !== "ended") this.#form(tick, s);
+      if (owns(tick, s) && this.#state !== "ended") this.#form(tick, s);
       else this.#lose(tick, s);
     }
     this.#o.observer.decided(b, b.stagesUs[2], decided - from, clock.monotonicUs() - decided);
@@ -286,7 +310,8 @@ export class TickLoop {
     const age = b.n > 0 ? now - b.openedUs : 0;
     this.#o.observer.acknowledged(b, tick.rows[s.id], n, tick.matrix.values, tick.bytes[s.id], now - tick.sentUs, age);
     s.committed(number);
-    deliver(b, tick.rows[s.id], tick.counts[s.id], s, this.#o.shards, number);
+    deliver(b, tick.rows[s.id], n, s, this.#o.shards, number, this.#o.onGap);
+    this.#o.exchange?.committed(b, tick.rows[s.id], n, s, number);
     this.#answer(tick, tick.rows[s.id], tick.counts[s.id]);
     if (--tick.framesOpen === 0) this.#landed(tick);
     this.#release(tick);
@@ -296,6 +321,8 @@ export class TickLoop {
   /** A shard stopped: rows of its frames in flight are unknown, never failed. */
   shardStopped(s: Shard, error: Error): void {
     s.stop(error);
+    // One that was given up before has nothing under way; another object stands for the shard now.
+    if (this.#o.shards[s.id] !== s) return;
     this.#o.onShardStopped(s, error);
     for (const tick of this.#sent[s.id].splice(0)) {
       for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;
@@ -331,7 +358,7 @@ export class TickLoop {
       this.#o.repeats.resolve(b, repeat).then(
         () => this.#answerRepeat(tick, b, repeat.row),
         (error: Error) => {
-          this.#o.onRepeatFailed(repeat.shard, error);
+          this.#o.onRepeatFailed(repeat.shard.id, error);
           b.error[repeat.row] = ErrorCode.UNAVAILABLE;
           this.#answerRepeat(tick, b, repeat.row);
         },
@@ -355,6 +382,7 @@ export class TickLoop {
     if (tick.framesOpen > 0 || tick.batchesOpen > 0 || tick.released) return;
     const block = tick.block;
     tick.released = true;
+    tick.owners.fill(null);
     tick.block = EMPTY_BLOCK;
     if (block !== EMPTY_BLOCK) this.#o.mailbox.giveBack(block);
     this.#pool.push(tick);
@@ -364,4 +392,9 @@ export class TickLoop {
   #fail(error: Error): void {
     for (const s of this.#o.shards) if (s.serving) this.shardStopped(s, error);
   }
+}
+
+/** Whether the frame that the tick has for a shard can be sent: it was numbered in the epoch that still serves. */
+function owns(tick: Tick, s: Shard): boolean {
+  return s.serving && tick.owners[s.id] === s;
 }

@@ -107,6 +107,10 @@ export class FraudDecider implements Decider {
     return this.#versions;
   }
 
+  versionNames(index: number): Versions {
+    return this.known[index];
+  }
+
   versionIndex(model: string, ruleSet: string): number {
     const i = this.known.findIndex((v) => v.model === model && v.rule_set === ruleSet);
     if (i >= 0) return i;

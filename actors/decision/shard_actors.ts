@@ -122,6 +122,11 @@ export class FraudActors implements ShardActors {
     this.devices.overlay.settle(source, frame);
   }
 
+  abandon(source: number, frame: number): void {
+    this.merchants.overlay.abandon(source, frame);
+    this.devices.overlay.abandon(source, frame);
+  }
+
   findFrame(userHi: number, userLo: number, idHi: number, idLo: number): number {
     const w = this.users.windows;
     const slot = w.find(userHi, userLo);

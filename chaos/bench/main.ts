@@ -12,6 +12,7 @@ import type { HistoryResult } from "../load/history_loop.ts";
 import { HISTORY_US } from "../load/population.ts";
 import { RowSet } from "../load/row_set.ts";
 import { Child } from "./child.ts";
+import { benchCluster } from "./cluster_bench.ts";
 import { checkJournals, type JournalCheck } from "./journal_check.ts";
 import { LoadProcess } from "./load_process.ts";
 import { commitOf, machineFacts } from "./machine.ts";
@@ -30,6 +31,8 @@ const HELP = `npm run bench -- [options]     measure one node on this machine
   --runs N                  runs to take medians of (default 3, quick 1)
   --sketch DIR              a folder with a speed sketch to run beside (server.mjs, load.mjs)
   --no-peers                leave Redis and PostgreSQL out
+  --nodes N                 processor time of a decision on a cluster of N nodes, and nothing else
+  --offered N               ... with so many payments a second (default 20000)
   --shards N                shards of the node (default: the node's own)
   --snapshot-interval-s N   seconds between snapshots (default 60)
   --dir DIR                 where data is kept while it runs (default: a temporary folder, removed at the end)
@@ -52,6 +55,9 @@ interface Arguments {
   readonly plan: Plan;
   readonly sketch: string | undefined;
   readonly peers: boolean;
+  /** Undefined: one node, alone, everything measured. */
+  readonly nodes: number | undefined;
+  readonly offered_per_s: number;
   readonly shards: number | undefined;
   readonly snapshot_interval_s: number;
   readonly dir: string | undefined;
@@ -71,6 +77,8 @@ function readArguments(argv: readonly string[]): Arguments | null {
       runs: text,
       sketch: text,
       "no-peers": { type: "boolean", default: false },
+      nodes: text,
+      offered: { type: "string", default: "20000" },
       shards: text,
       "snapshot-interval-s": { type: "string", default: "60" },
       dir: text,
@@ -92,6 +100,8 @@ function readArguments(argv: readonly string[]): Arguments | null {
     plan: planOf(values.quick, whole("runs", values.runs, 1, 9)),
     sketch: values.sketch === undefined ? undefined : resolve(values.sketch),
     peers: !values["no-peers"],
+    nodes: whole("nodes", values.nodes, 1, 16),
+    offered_per_s: whole("offered", values.offered, 64, 1_000_000) ?? 20_000,
     shards: whole("shards", values.shards, 1, 64),
     snapshot_interval_s: whole("snapshot-interval-s", values["snapshot-interval-s"], 0, 86_400) ?? 60,
     dir: values.dir === undefined ? undefined : resolve(values.dir),
@@ -166,11 +176,23 @@ async function check(b: Bench, id_prefix: string): Promise<JournalCheck> {
   return result;
 }
 
+async function cluster(a: Arguments, nodes: number, work_dir: string, say: (line: string) => void): Promise<number> {
+  const { plan, shards, offered_per_s, seed } = a;
+  const options = { root, work_dir, nodes, shards, offered_per_s, plan, seed, currency: DEMO_CURRENCY, say };
+  const result = await benchCluster(options);
+  if (a.json !== undefined) writeJson(a.json, result);
+  say(
+    `journals: ${result.journals.ok ? "equal to what was acknowledged" : "WRONG"} ${JSON.stringify(result.journals)}`,
+  );
+  return result.journals.ok ? 0 : 1;
+}
+
 async function bench(a: Arguments, work_dir: string): Promise<number> {
   const { plan } = a;
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   const machine = machineFacts();
   say(`${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, node ${machine.node}; data in ${work_dir}`);
+  if (a.nodes !== undefined) return cluster(a, a.nodes, work_dir, say);
   const data_dir = join(work_dir, "node");
   mkdirSync(data_dir, { recursive: true });
   const { shards, snapshot_interval_s } = a;

@@ -6,7 +6,7 @@ import type { PhaseOptions, PhaseResult } from "../load/open_loop.ts";
 import { cpuUs, residentBytes } from "./cpu.ts";
 import type { LoadProcess } from "./load_process.ts";
 import type { Metrics } from "./metrics.ts";
-import type { NodeUnderTest } from "./node_under_test.ts";
+import type { UnderTest } from "./node_under_test.ts";
 
 export interface CpuByProcess {
   readonly node: number;
@@ -28,18 +28,22 @@ const STAGE_SECONDS = "fraudguard_stage_seconds_total";
 const STAGE_TICKS = "fraudguard_stage_ticks_total";
 const JOURNAL_BYTES = "fraud_journal_bytes_total";
 
+function sumOf(pids: readonly number[], of: (pid: number) => number): number {
+  return pids.reduce((sum, pid) => sum + of(pid), 0);
+}
+
 interface Reading {
   readonly cpu: CpuByProcess;
   readonly metrics: Metrics;
 }
 
-async function read(node: NodeUnderTest, load: LoadProcess): Promise<Reading> {
+async function read(node: UnderTest, load: LoadProcess): Promise<Reading> {
   node.check();
   const metrics = await node.metrics();
-  return { metrics, cpu: { node: cpuUs(node.pid), nats: cpuUs(node.nats_pid), load: cpuUs(load.pid) } };
+  return { metrics, cpu: { node: sumOf(node.pids, cpuUs), nats: cpuUs(node.nats_pid), load: cpuUs(load.pid) } };
 }
 
-export async function measurePhase(node: NodeUnderTest, load: LoadProcess, o: PhaseOptions): Promise<MeasuredPhase> {
+export async function measurePhase(node: UnderTest, load: LoadProcess, o: PhaseOptions): Promise<MeasuredPhase> {
   const before = await read(node, load);
   const phase = await load.phase(o);
   const after = await read(node, load);
@@ -59,7 +63,7 @@ export async function measurePhase(node: NodeUnderTest, load: LoadProcess, o: Ph
     ),
     rows_per_tick: per(phase.decided, ticks),
     journal_bytes_per_decision: per(journal, phase.decided),
-    node_resident_mib: Math.round(residentBytes(node.pid) / 2 ** 20),
+    node_resident_mib: Math.round(sumOf(node.pids, residentBytes) / 2 ** 20),
   };
 }
 
@@ -81,7 +85,7 @@ export interface StateSizes {
   readonly bytes_per_entity: number;
 }
 
-export async function stateSizes(node: NodeUnderTest): Promise<StateSizes> {
+export async function stateSizes(node: UnderTest): Promise<StateSizes> {
   const metrics = await node.metrics();
   const known = (kind: string) => metrics.sum("fraudguard_actors_known", { kind });
   const held = (kind: string) => metrics.sum("fraudguard_events_held", { kind });

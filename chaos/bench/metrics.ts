@@ -21,8 +21,13 @@ export class Metrics {
     return all.length === 0 ? Number.NaN : all.reduce((sum, [, value]) => sum + value, 0);
   }
 
-  /** Values of one label with their samples. */
+  /** Values of one label with the sums of their samples. */
   by(name: string, label: string): Record<string, number> {
-    return Object.fromEntries((this.#values.get(name) ?? []).map(([l, value]) => [l[label] ?? "", value]));
+    const sums: Record<string, number> = {};
+    for (const [labels, value] of this.#values.get(name) ?? []) {
+      const of = labels[label] ?? "";
+      sums[of] = (sums[of] ?? 0) + value;
+    }
+    return sums;
   }
 }

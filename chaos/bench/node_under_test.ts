@@ -8,6 +8,17 @@ import { NODE_FLAGS } from "../../deploy/node/node_flags.ts";
 import { Child } from "./child.ts";
 import { Metrics } from "./metrics.ts";
 
+/** What a phase reads of those who are measured. */
+export interface UnderTest {
+  /** Processes of the nodes. */
+  readonly pids: readonly number[];
+  readonly nats_pid: number;
+  /** Throws when one has ended. */
+  check(): void;
+  /** Of all nodes together. */
+  metrics(): Promise<Metrics>;
+}
+
 export interface NodeOptions {
   readonly root: string;
   readonly data_dir: string;
@@ -26,10 +37,10 @@ interface Ready {
 
 const READY_S = 120;
 
-export class NodeUnderTest {
+export class NodeUnderTest implements UnderTest {
   readonly #child: Child;
   readonly data_dir: string;
-  readonly pid: number;
+  readonly pids: readonly number[];
   readonly nats_pid: number;
   /** host:port each. */
   readonly grpc: string;
@@ -40,7 +51,7 @@ export class NodeUnderTest {
   private constructor(child: Child, data_dir: string, ready: Ready) {
     this.#child = child;
     this.data_dir = data_dir;
-    this.pid = ready.pid;
+    this.pids = [ready.pid];
     this.nats_pid = ready.nats_pid;
     this.grpc = ready.grpc;
     this.nats = ready.nats.replace(/^\w+:\/\//, "");
@@ -73,16 +84,19 @@ export class NodeUnderTest {
   }
 
   async metrics(): Promise<Metrics> {
-    const answer = await fetch(`http://${this.#rest}/metrics`, {
-      headers: { authorization: `Bearer ${this.api_key}` },
-    });
-    if (!answer.ok) throw new Error(`/metrics answered ${answer.status}`);
-    return new Metrics(await answer.text());
+    return new Metrics(await scrape(this.#rest, this.api_key));
   }
 
   stop(): Promise<void> {
     return this.#child.stop();
   }
+}
+
+/** The text of a node's /metrics; `rest` is host:port. */
+export async function scrape(rest: string, api_key: string): Promise<string> {
+  const answer = await fetch(`http://${rest}/metrics`, { headers: { authorization: `Bearer ${api_key}` } });
+  if (!answer.ok) throw new Error(`/metrics answered ${answer.status}`);
+  return answer.text();
 }
 
 async function readReady(path: string): Promise<Ready | undefined> {

@@ -1,11 +1,11 @@
 /**
- * What a drill is done to: a real nats-server, two nodes that compete for its journals (one serves, the other follows),
- * each with a network of its own, and clients under open-loop load.
+ * What a drill is done to: a real nats-server, nodes over its journals, each with a network of its own, and clients
+ * under open-loop load. Two nodes compete for one shard (one serves, the other follows), or several share six shards.
  */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -18,7 +18,7 @@ import { compileRuleSet } from "../../actors/rules/compile.ts";
 import { until } from "../../deploy/e2e/testkit/until.ts";
 import { type NatsEngine, startNats } from "../../deploy/engines/nats.ts";
 import { DEFAULT_RULES } from "../../deploy/node/fraud_node.ts";
-import { createTenantKey } from "../../gateway/identity/identity.ts";
+import { createTenantKey, openIdentity } from "../../gateway/identity/identity.ts";
 import { FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
 import { JOURNAL_START } from "../../runtime/journal/claim.ts";
 import { replay } from "../../runtime/journal/replay.ts";
@@ -36,7 +36,7 @@ const JUDGE = new URL("./judge.ts", import.meta.url).pathname;
 const READY_MS = 60_000;
 const LATE_TOLERANCE_US = 3600e6;
 const LATE_EVENTS_MAX = 16_384;
-const SHARDS = 1;
+const SHARED_SHARDS = 6;
 /** Tries of a journal that cannot be read before the replay gives up. */
 const PAUSES_MAX = 8;
 
@@ -44,45 +44,94 @@ export interface ClusterOptions {
   readonly payments_per_s: number;
   readonly users: number;
   readonly hot: number;
+  /** Nodes that share the shards out; 0: two compete for one. */
+  readonly sharing: number;
 }
 
 export class DrillCluster {
   readonly dir: string;
-  readonly nodes: readonly DrillNode[];
-  readonly proxies: readonly NetworkProxy[];
+  readonly nodes: DrillNode[] = [];
+  readonly proxies: NetworkProxy[] = [];
   readonly load: DrillLoad;
+  readonly shards: number;
   nats: NatsEngine;
 
-  private constructor(dir: string, nats: NatsEngine, nodes: DrillNode[], proxies: NetworkProxy[], load: DrillLoad) {
+  private constructor(dir: string, nats: NatsEngine, o: ClusterOptions, api_key: string) {
     this.dir = dir;
     this.nats = nats;
-    this.nodes = nodes;
-    this.proxies = proxies;
-    this.load = load;
+    this.shards = o.sharing > 0 ? SHARED_SHARDS : 1;
+    // Clients know the nodes that run.
+    const endpoints = (): string[] => this.nodes.filter((n) => n.running).map((n) => n.endpoint);
+    this.load = new DrillLoad({ endpoints, api_key, ...o });
   }
 
-  /** The first node serves, the second follows. */
   static async start(o: ClusterOptions): Promise<DrillCluster> {
     const dir = await mkdtemp(join(tmpdir(), "fraudguard-drill-"));
     const nats = await startNats({ data_dir: join(dir, "nats"), port: 0 });
-    const proxies: NetworkProxy[] = [];
-    const nodes: DrillNode[] = [];
-    for (const name of ["node-a", "node-b"]) {
-      const proxy = await NetworkProxy.start(() => nats.port);
-      proxies.push(proxy);
-      nodes.push(await DrillNode.make(name, join(dir, name), `nats://127.0.0.1:${proxy.port}`));
-    }
-    const [a, b] = nodes;
-    const tenant = { id: "drill", stand_in: "REVIEW", deadline_ms: 1000 } as const;
-    const { key } = createTenantKey(join(a.data_dir, "tenants.json"), tenant);
-    const load = new DrillLoad({ endpoints: () => nodes.map((n) => n.endpoint), api_key: key, ...o });
-    const cluster = new DrillCluster(dir, nats, nodes, proxies, load);
-    a.start();
-    await cluster.serves(a, 1);
-    for (const file of ["tenants.json", "secrets.json"]) await copyFile(join(a.data_dir, file), join(b.data_dir, file));
-    b.start();
-    await cluster.follows(b, 1);
+    const tenants_path = join(dir, "tenants.json");
+    const { key } = createTenantKey(tenants_path, { id: "drill", stand_in: "REVIEW", deadline_ms: 1000 });
+    openIdentity({ tenants_path, secrets_path: join(dir, "secrets.json") });
+    const cluster = new DrillCluster(dir, nats, o, key);
+    if (o.sharing === 0) await cluster.#startRivals();
+    else await cluster.#startSharing(o.sharing);
     return cluster;
+  }
+
+  /** The first node serves, the second follows. */
+  async #startRivals(): Promise<void> {
+    const [a, b] = [await this.add(), await this.add()];
+    a.start();
+    await this.serves(a, 1);
+    b.start();
+    await this.follows(b, 1);
+  }
+
+  async #startSharing(nodes: number): Promise<void> {
+    for (let i = 0; i < nodes; i++) (await this.add(["--cluster"])).start();
+    await this.spread();
+  }
+
+  /** One more node, not yet started. */
+  async add(more: readonly string[] = []): Promise<DrillNode> {
+    const name = `node-${String.fromCharCode(97 + this.nodes.length)}`;
+    const proxy = await NetworkProxy.start(() => this.nats.port);
+    this.proxies.push(proxy);
+    const url = `nats://127.0.0.1:${proxy.port}`;
+    const args = ["--nats-url", url, "--config-dir", this.dir, "--shards", String(this.shards), "--node", name];
+    const node = await DrillNode.make(name, join(this.dir, name), [...args, ...more]);
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** Shards that a node serves now, by its log. */
+  async served(node: DrillNode): Promise<number> {
+    const lines = await node.log();
+    const served = new Set<unknown>();
+    for (const { msg, shard } of lines) {
+      if (msg === "shard_serving") served.add(shard);
+      // A hand-over begins so; that it ended is told by the next owner.
+      else if (msg === "hand_over" || msg === "shard_deposed") served.delete(shard);
+      else if (msg === "starting") served.clear();
+    }
+    return node.running ? served.size : 0;
+  }
+
+  /** Waits until the running nodes together serve all shards. */
+  async covered(): Promise<void> {
+    const isCovered = async (): Promise<boolean> => {
+      const counts = await Promise.all(this.nodes.map((n) => this.served(n)));
+      return counts.reduce((a, b) => a + b, 0) === this.shards;
+    };
+    await until("every shard is served", isCovered, READY_MS, () => this.nodes[0].words());
+  }
+
+  /** Waits until each running node serves a part of the shards, and together they serve all. */
+  async spread(): Promise<void> {
+    const isSpread = async (): Promise<boolean> => {
+      const counts = await Promise.all(this.nodes.filter((n) => n.running).map((n) => this.served(n)));
+      return counts.every((n) => n > 0) && counts.reduce((a, b) => a + b, 0) === this.shards;
+    };
+    await until("the shards are spread", isSpread, READY_MS, () => this.nodes[0].words());
   }
 
   /** Waits until the node has begun to serve so many times in its life. */
@@ -123,18 +172,17 @@ export class DrillCluster {
 
   /** What the judge says, and what stopped the replay that tells it the windows, if anything did. */
   async judge(): Promise<{ verdict: Verdict; broken: string[] }> {
-    const [a] = this.nodes;
     const windows_file = join(this.dir, "windows.jsonl");
     const broken = await this.#writeWindows(windows_file).then(
       () => [],
       (error: Error) => [`replay stops: ${error.message}`],
     );
-    const secrets = JSON.parse(await readFile(join(a.data_dir, "secrets.json"), "utf8")) as {
+    const secrets = JSON.parse(await readFile(join(this.dir, "secrets.json"), "utf8")) as {
       secrets: Record<string, { seal_key: string }>;
     };
     const order: Case = {
       nats: this.nats.url.replace("nats://", ""),
-      shards: SHARDS,
+      shards: this.shards,
       shape: MATRIX_SHAPE,
       tenants: [{ id: "drill", seal_key: secrets.secrets["drill"].seal_key }],
       acknowledged: this.load.payments
@@ -162,10 +210,10 @@ export class DrillCluster {
     try {
       const ruleSet = compileRuleSet(JSON.parse(await readFile(DEFAULT_RULES, "utf8")));
       const decider = new FraudDecider(null, ruleSet, new Policy(ruleSet), new TestCards(1), () => {});
-      for (let id = 0; id < SHARDS; id++) {
+      for (let id = 0; id < this.shards; id++) {
         const actors = new FraudActors({ late_tolerance_us: LATE_TOLERANCE_US, events_max: 64e6 });
-        const shard = new Shard(id, SHARDS, await store.open(id), actors);
-        const folder = new FrameFolder(shard, SHARDS, decider, FEATURES_VERSION, () => 0);
+        const shard = new Shard(id, this.shards, await store.open(id), actors);
+        const folder = new FrameFolder(shard, this.shards, decider, FEATURES_VERSION, () => 0);
         folder.onFolded = (b, matrix) => {
           for (let r = 0; r < b.n; r++) {
             if (b.kind[r] !== ROW_PAYMENT || (b.flags[r] & FLAG_LATE) !== 0) continue;

@@ -18,21 +18,22 @@ export class DrillNode {
   readonly name: string;
   readonly data_dir: string;
   readonly grpc_port: number;
-  readonly #nats_url: string;
+  readonly #args: readonly string[];
   #child: ChildProcess | null = null;
   /** Starts again by itself when the process ends. */
   supervised = true;
 
-  private constructor(name: string, data_dir: string, grpc_port: number, nats_url: string) {
+  private constructor(name: string, data_dir: string, grpc_port: number, args: readonly string[]) {
     this.name = name;
     this.data_dir = data_dir;
     this.grpc_port = grpc_port;
-    this.#nats_url = nats_url;
+    this.#args = args;
   }
 
-  static async make(name: string, data_dir: string, nats_url: string): Promise<DrillNode> {
+  /** `args`: more of start.ts. */
+  static async make(name: string, data_dir: string, args: readonly string[]): Promise<DrillNode> {
     await mkdir(data_dir, { recursive: true });
-    return new DrillNode(name, data_dir, await freePort(0), nats_url);
+    return new DrillNode(name, data_dir, await freePort(0), args);
   }
 
   get running(): boolean {
@@ -46,7 +47,7 @@ export class DrillNode {
   start(): void {
     if (this.running) throw new Error(`${this.name} runs already`);
     const ports = ["--grpc-port", String(this.grpc_port), "--rest-port", "0"];
-    const more = ["--nats-url", this.#nats_url, "--snapshot-interval-s", "2", "--no-nats-intake"];
+    const more = ["--snapshot-interval-s", "2", "--no-nats-intake", ...this.#args];
     const args = [...NODE_FLAGS, START, "--no-demo", "--data-dir", this.data_dir, ...ports, ...more];
     const said = openSync(join(this.data_dir, "said.txt"), "a");
     const child = spawn(process.execPath, args, { stdio: ["ignore", said, said] });
@@ -81,9 +82,14 @@ export class DrillNode {
     await gone;
   }
 
+  /** Its log, oldest line first. */
+  log(): Promise<Record<string, unknown>[]> {
+    return nodeLog(this.data_dir);
+  }
+
   /** Log lines with this message, oldest first. */
   async logged(msg: string): Promise<Record<string, unknown>[]> {
-    return (await nodeLog(this.data_dir)).filter((line) => line["msg"] === msg);
+    return (await this.log()).filter((line) => line["msg"] === msg);
   }
 
   /** What it said last: for the message of a failed wait. */

@@ -92,6 +92,57 @@ async function rollingRestart(c: DrillCluster): Promise<DrillNotes> {
   return CALM;
 }
 
+/** kill -9 of one of three nodes that share the shards; its supervisor starts it again. */
+async function killNode(c: DrillCluster): Promise<DrillNotes> {
+  const [a] = c.nodes;
+  await underLoad(c, async () => {
+    await a.end("SIGKILL");
+    await c.covered();
+    await delay(2000);
+    a.supervised = true;
+    a.start();
+    await c.spread();
+  });
+  return CALM;
+}
+
+/** Each of three nodes ends by SIGTERM, handing its shards over, and comes back. */
+async function rollingShared(c: DrillCluster): Promise<DrillNotes> {
+  await underLoad(c, async () => {
+    for (const node of c.nodes) {
+      await node.end("SIGTERM");
+      await c.covered();
+      node.supervised = true;
+      node.start();
+      await c.spread();
+    }
+  });
+  return movesOf(c);
+}
+
+/** 1 node, then 4, then 1 again. */
+async function scale(c: DrillCluster): Promise<DrillNotes> {
+  await underLoad(c, async () => {
+    for (let i = 0; i < 3; i++) {
+      (await c.add(["--cluster"])).start();
+      await c.spread();
+    }
+    for (const node of c.nodes.slice(1)) {
+      await node.end("SIGTERM");
+      await c.covered();
+    }
+  });
+  return movesOf(c);
+}
+
+/** Planned moves: how many, and that no payment failed for one. */
+async function movesOf(c: DrillCluster): Promise<DrillNotes> {
+  let moves = 0;
+  for (const node of c.nodes) moves += (await node.logged("hand_over")).length;
+  const failed = moves === 0 ? ["no shard was handed over"] : [];
+  return { notes: [`${moves} shards handed over`], failed };
+}
+
 async function powerCut(c: DrillCluster): Promise<DrillNotes> {
   const [a, b] = c.nodes;
   await underLoad(c, async () => {
@@ -198,12 +249,24 @@ export const DRILLS: readonly Drill[] = [
     run: rollingRestart,
   },
   {
+    name: "kill-node",
+    what: "kill -9 of one of three nodes that share six shards",
+    run: killNode,
+    over: { sharing: 3 },
+  },
+  {
+    name: "rolling-restart-shared",
+    what: "three nodes that share six shards end by SIGTERM and come back, one after the other",
+    run: rollingShared,
+    over: { sharing: 3 },
+  },
+  {
     name: "rolling-upgrade",
     what: "a format change and back, node by node",
     run: null,
     why: "there is one format yet",
   },
-  { name: "scale", what: "1 to 4 nodes and back", run: null, why: "one node serves all shards yet" },
+  { name: "scale", what: "1 to 4 nodes and back", run: scale, over: { sharing: 1 } },
   { name: "clock-jump", what: "an hour, by the clock adapter", run: null, why: "done in the simulator only, yet" },
   { name: "hot-merchant", what: "20 % of the payments at one merchant", run: hotMerchant, over: { hot: 0.2 } },
   { name: "kill-gateway", what: "kill -9 of a gateway", run: null, why: "the gateway lives in the node: kill-owner" },

@@ -91,7 +91,7 @@ async function carryOut(drill: Drill, pace: Pace): Promise<Result> {
   process.stderr.write(`${drill.name}: ${drill.what}\n`);
   let cluster: DrillCluster | null = null;
   try {
-    cluster = await DrillCluster.start({ ...pace, hot: 0, ...drill.over });
+    cluster = await DrillCluster.start({ ...pace, hot: 0, sharing: 0, ...drill.over });
     const found = await drill.run(cluster);
     const { load } = cluster;
     const { verdict: told, broken } = await cluster.judge();

@@ -140,7 +140,8 @@ const HELP = `Sends made-up payments at a fixed rate, whatever the server does; 
 
 usage: node chaos/load/main.ts --grpc HOST:PORT --key KEY [--rate 60000] [--seconds 12] [--users 200000]
                                [--merchants 10000] [--step-us 200000] [--streams 4] [--history]
---step-us is the event time from one payment to the next. --history sends 30 days of known payments first. Prints the result as JSON.
+--step-us is the event time from one payment to the next.
+--history sends 30 days of known payments first. Prints the result as JSON.
 `;
 
 async function commandLine(): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * The load's streams over one connection: where messages go round robin, where answers are walked and booked. Whoever
- * sends listens to the answers of its own phase.
+ * The load's streams over one connection to each node: where messages go round robin, where answers are walked and
+ * booked. Whoever sends listens to the answers of its own phase.
  */
 import { Flights } from "./flights.ts";
 import { GrpcChannel, type GrpcStream } from "./grpc_stream.ts";
@@ -23,7 +23,7 @@ export class StreamSet {
   onAnswer: OnAnswer = () => {};
   readonly #ledger: Ledger;
   readonly #streams: GrpcStream[] = [];
-  #channel: GrpcChannel | null = null;
+  readonly #channels: GrpcChannel[] = [];
   #turn = 0;
   #closing = false;
 
@@ -31,15 +31,16 @@ export class StreamSet {
     this.#ledger = ledger;
   }
 
-  static async open(address: string, api_key: string, streams: number, ledger: Ledger): Promise<StreamSet> {
+  /** `addresses`: host:port each, with commas between; the streams go to one after the other. */
+  static async open(addresses: string, api_key: string, streams: number, ledger: Ledger): Promise<StreamSet> {
     const set = new StreamSet(ledger);
-    const channel = await GrpcChannel.connect(address);
-    set.#channel = channel;
+    for (const address of addresses.split(",")) set.#channels.push(await GrpcChannel.connect(address));
     const broke = (why: string): void => {
       if (!set.#closing && set.broken === "") set.broken = why;
     };
-    channel.onClose(broke);
+    for (const channel of set.#channels) channel.onClose(broke);
     for (let i = 0; i < streams; i++) {
+      const channel = set.#channels[i % set.#channels.length];
       set.#streams.push(channel.open(PATH, api_key, (b, start, end) => set.#answer(b, start, end), broke));
     }
     return set;
@@ -66,6 +67,6 @@ export class StreamSet {
   close(): void {
     this.#closing = true;
     for (const stream of this.#streams) stream.end();
-    this.#channel?.close();
+    for (const channel of this.#channels) channel.close();
   }
 }

@@ -22,6 +22,9 @@ export const FAULT_KINDS = [
   "stale-leases",
   "slow-model",
   "failing-model",
+  "nodes-cut",
+  "nodes-flaky",
+  "nodes-slow",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -57,6 +60,9 @@ const LONGEST_MS: Record<FaultKind, number> = {
   "stale-leases": 10_000,
   "slow-model": 5000,
   "failing-model": 5000,
+  "nodes-cut": 10_000,
+  "nodes-flaky": 8000,
+  "nodes-slow": 8000,
 };
 
 /** Nothing goes wrong before, milliseconds. */

@@ -4,15 +4,17 @@
  */
 import { ModelError } from "../../actors/inference/model.ts";
 import type { SeenRow } from "../../deploy/e2e/testkit/state_oracle.ts";
-import { Deposed, JournalDamaged } from "../../runtime/ports.ts";
+import { Deposed, JournalDamaged, type Transport } from "../../runtime/ports.ts";
 import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
 import { SimLeaseStore } from "../../runtime/testkit/sim_lease.ts";
 import type { SimWorld } from "../../runtime/testkit/sim_world.ts";
 import type { Fault } from "./faults.ts";
 import { SimDisk } from "./hosted_ports.ts";
 import { SimHost } from "./sim_host.ts";
+import { SimNetwork } from "./sim_network.ts";
 import { SimProcess, type SimProgram } from "./sim_process.ts";
 import { Violation } from "./violation.ts";
+import { MerchantAnswers } from "./watched_actors.ts";
 
 /** A supervisor starts an ended process again after this. */
 const RESTART_MS = 500;
@@ -24,6 +26,8 @@ class Machine {
   readonly host: SimHost;
   readonly disk: SimDisk;
   process: SimProcess | null = null;
+  /** The way of the process to the others; null when it competes alone. */
+  transport: Transport | null = null;
   boots = 0;
   /** A supervisor, not a fault, holds it down. */
   restarting = false;
@@ -47,6 +51,7 @@ export class SimCluster {
   readonly #weather = { run_ms_max: 3, failing: 0 };
   #stale = 0;
   readonly seen: SeenRow[] = [];
+  readonly answers = new MerchantAnswers();
   /** A journal was damaged on purpose: processes that find it end, and stay so. */
   damaged = false;
   /** How often each thing happened, by name. */
@@ -54,7 +59,19 @@ export class SimCluster {
   /** Tells what happens, when somebody listens. */
   trace: (what: string) => void = () => {};
 
-  constructor(world: SimWorld, program: SimProgram, nodes: number, shards: number, fail: (error: unknown) => void) {
+  /** Nodes share the shards out and speak to each other; else each competes for all of them. */
+  readonly isShared: boolean;
+  readonly network: SimNetwork;
+
+  constructor(
+    world: SimWorld,
+    program: SimProgram,
+    size: { readonly nodes: number; readonly shards: number; readonly isShared: boolean },
+    fail: (error: unknown) => void,
+  ) {
+    const { nodes, shards } = size;
+    this.isShared = size.isShared;
+    this.network = new SimNetwork(world, fail);
     this.#world = world;
     this.#program = program;
     this.#fail = fail;
@@ -65,7 +82,8 @@ export class SimCluster {
 
   /** Whether every shard is served by some process. */
   get serving(): boolean {
-    return this.machines.some((m) => m.host.state === "up" && m.process?.runtime.ready === true);
+    const isReady = (m: Machine): boolean => m.host.state === "up" && m.process?.runtime.ready === true;
+    return this.isShared ? this.machines.every(isReady) : this.machines.some(isReady);
   }
 
   boot(m: Machine): void {
@@ -74,6 +92,8 @@ export class SimCluster {
     m.process = null;
     this.#count("boot");
     const boot = m.boots++;
+    m.transport?.close();
+    m.transport = this.isShared ? this.network.transport(m.host) : null;
     const options = {
       program: this.#program,
       host: m.host,
@@ -87,6 +107,8 @@ export class SimCluster {
       snapshot_interval_ms: SNAPSHOT_INTERVAL_MS,
       seen: (decision: SeenRow) => void this.seen.push(decision),
       report: (event: string, detail: Record<string, unknown>) => this.#report(m, boot, event, detail),
+      transport: m.transport,
+      answers: this.answers,
     };
     SimProcess.start(options).then(
       (process) => {
@@ -132,6 +154,7 @@ export class SimCluster {
   end(m: Machine): void {
     m.process?.desk.close();
     m.process = null;
+    m.transport?.close();
     m.restarting = false;
     m.host.crash();
   }
@@ -214,6 +237,19 @@ export class SimCluster {
     }
     if (f.kind === "acks-lost") put(faults, "lost_ack", some, 0);
     if (f.kind === "late-requests") put(faults, "late_request", some, 0);
+    const { weather, cut } = this.network;
+    if (f.kind === "nodes-flaky") {
+      put(weather, "lost", some / 2, 0);
+      put(weather, "twice", some / 2, 0);
+    }
+    if (f.kind === "nodes-slow") {
+      put(weather, "slow", some, 0);
+      put(weather, "slow_ms_max", 500 * f.dice, 0);
+    }
+    if (f.kind === "nodes-cut") {
+      cut.add(host.name);
+      off.push(() => void cut.delete(host.name));
+    }
     if (f.kind === "lease-outage") put(this.leases, "down", true, false);
     if (f.kind === "slow-model") put(this.#weather, "run_ms_max", 50 + 300 * f.dice, 3);
     if (f.kind === "failing-model") put(this.#weather, "failing", some, 0);

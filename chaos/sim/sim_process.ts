@@ -11,6 +11,7 @@ import { InferenceActor } from "../../actors/inference/inference_actor.ts";
 import type { LoadedModel } from "../../actors/inference/model.ts";
 import type { RuleSet } from "../../actors/rules/compile.ts";
 import type { SeenRow } from "../../deploy/e2e/testkit/state_oracle.ts";
+import { clusterDecisions } from "../../deploy/node/cluster_decisions.ts";
 import { StoredDecisions } from "../../deploy/node/stored_decisions.ts";
 import { CallDesk } from "../../gateway/calls/call_desk.ts";
 import type { DecisionTexts } from "../../gateway/codec/reason_texts.ts";
@@ -20,12 +21,12 @@ import { SectionSealer } from "../../proto/frame/sealer.ts";
 import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
 import type { TickObserver } from "../../runtime/observer.ts";
-import type { JournalStore, LeaseStore } from "../../runtime/ports.ts";
+import type { JournalStore, LeaseStore, Transport } from "../../runtime/ports.ts";
 import { keyText } from "../oracle/journal_row.ts";
 import { HostedLeases, hostedJournals, type SimDisk } from "./hosted_ports.ts";
 import type { SimHost } from "./sim_host.ts";
 import { type InferenceWeather, treeEngine } from "./tree_engine.ts";
-import { WatchedActors } from "./watched_actors.ts";
+import { type MerchantAnswers, WatchedActors } from "./watched_actors.ts";
 
 /** What all nodes of a simulated cluster share and none changes. */
 export interface SimProgram {
@@ -53,8 +54,12 @@ export interface ProcessOptions {
   readonly snapshot_interval_ms: number;
   readonly seen: (decision: SeenRow) => void;
   readonly report: (event: string, detail: Record<string, unknown>) => void;
+  readonly answers: MerchantAnswers;
+  /** The way to the other nodes; null when each node competes for all shards alone. */
+  readonly transport: Transport | null;
 }
 
+const ROUTER_BLOCKS = 8;
 const ACTORS = { late_tolerance_us: LATE_TOLERANCE_US, events_max: EVENTS_MAX };
 
 /** Actors as the nodes have them, unwatched. */
@@ -83,7 +88,7 @@ export class SimProcess {
       journals: hostedJournals(o.journals, host),
       leases: new HostedLeases(o.leases, host, o.stale),
       snapshots: o.disk,
-      actors: () => new WatchedActors(ACTORS),
+      actors: () => new WatchedActors(ACTORS, o.answers),
       decider,
       sealer,
       clock: host,
@@ -96,13 +101,23 @@ export class SimProcess {
       features_version: FEATURES_VERSION,
       rates_version: tenants[0].rates_version,
       snapshot_layout: `${SNAPSHOT_LAYOUT}`,
+      cluster:
+        o.transport === null
+          ? null
+          : {
+              transport: o.transport,
+              weight: 1,
+              router_blocks_max: ROUTER_BLOCKS,
+              tenantId: (index) => tenants[index].id,
+            },
       report: o.report,
     });
+    const stored = new StoredDecisions(runtime, texts, tenants, sealer, host);
     const desk = new CallDesk({
-      intake: runtime.mailbox,
+      intake: runtime.intake,
       clock: host,
       timers: host,
-      decisions: new StoredDecisions(runtime, texts, tenants, sealer, host),
+      decisions: runtime.cluster === null ? stored : clusterDecisions(runtime.cluster, stored, tenants),
       tracer: NO_TRACING,
       texts,
       provisional: () => {},

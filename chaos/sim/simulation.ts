@@ -40,6 +40,8 @@ const HEALED_MS = 60_000;
 /** One simulation in so many has a user and a merchant with many events; one in so many ends with a damaged journal. */
 const HOT_EVERY = 10;
 const HOT_SHARE = 0.7;
+/** So many of the simulations with several nodes share the shards out among them. */
+const SHARED_SHARE = 0.7;
 const DAMAGED_EVERY = 4;
 /** Then inboxes run empty and snapshots end. */
 const QUIET_MS = 2000;
@@ -63,7 +65,8 @@ export class Simulation {
     const hot = world.chance(1 / HOT_EVERY) ? HOT_SHARE : 0;
     const { tenants } = o.program;
     const fail = (error: unknown): void => this.fail(error);
-    this.#cluster = new SimCluster(world, o.program, nodes, shards, fail);
+    const isShared = nodes > 1 && world.chance(SHARED_SHARE);
+    this.#cluster = new SimCluster(world, o.program, { nodes, shards, isShared }, fail);
     this.#cluster.trace = o.trace ?? (() => {});
     this.#index = new JournalIndex(this.#cluster.journals, shards, tenants);
     this.#check = new AnswerCheck(this.#index);

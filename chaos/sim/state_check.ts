@@ -6,6 +6,7 @@ import { FEATURES_VERSION, FraudDecider } from "../../actors/decision/decider.ts
 import { Policy, TestCards } from "../../actors/decision/policy.ts";
 import { SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
 import { assertStateEquals, assertUserColumns } from "../../deploy/e2e/testkit/state_oracle.ts";
+import { ROW_PAYMENT } from "../../proto/columns.ts";
 import { tenantIndex } from "../../proto/tenant.ts";
 import { JOURNAL_START, type JournalPosition } from "../../runtime/journal/claim.ts";
 import { replay } from "../../runtime/journal/replay.ts";
@@ -17,17 +18,14 @@ import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
 import { DecisionCheck } from "./decision_check.ts";
 import type { JournalIndex } from "./journal_index.ts";
 import type { SimCluster } from "./sim_cluster.ts";
-import { newActors, type SimProcess, type SimProgram } from "./sim_process.ts";
+import { newActors, type SimProgram } from "./sim_process.ts";
 import { Violation } from "./violation.ts";
 
 type SnapshotReader = Pick<SnapshotStore, "list" | "read">;
 
 /** Throws Violation. */
 export async function checkState(cluster: SimCluster, index: JournalIndex, program: SimProgram): Promise<void> {
-  const owners = cluster.machines.filter((m) => m.process?.runtime.ready === true);
-  if (owners.length !== 1) throw new Violation("one owner", `${owners.length} processes serve at the end`);
-  const owner = owners[0].process as SimProcess;
-  const { shards } = owner.runtime;
+  const shards = Array.from({ length: cluster.shards }, (_, id) => owned(cluster, id));
   const offline = new SimJournalStore(null, cluster.journals.streams);
   for (const live of shards) {
     const expected = live.actors.digest();
@@ -49,6 +47,13 @@ export async function checkState(cluster: SimCluster, index: JournalIndex, progr
   }
 }
 
+/** A shard as its one owner has it. */
+function owned(cluster: SimCluster, id: number): Shard {
+  const serving = cluster.machines.flatMap((m) => m.process?.runtime.shards[id] ?? []).filter((s) => s.serving);
+  if (serving.length === 1) return serving[0];
+  throw new Violation("one owner", `${serving.length} processes serve shard ${id} at the end`);
+}
+
 /** Digest of a shard rebuilt from its journal, behind the newest usable snapshot of the disk if one is given. */
 async function rebuilt(
   cluster: SimCluster,
@@ -66,7 +71,13 @@ async function rebuilt(
   // Once for each frame is enough, and behind a snapshot only some would come.
   if (disk === null) {
     const again = new DecisionCheck(program);
-    folder.onFolded = (block, matrix, frame) => again.frame(block, matrix, `frame ${frame} of shard ${id}`);
+    folder.onFolded = (block, matrix, frame) => {
+      again.frame(block, matrix, `frame ${frame} of shard ${id}`);
+      for (let r = 0; r < block.n; r++) {
+        if (block.kind[r] !== ROW_PAYMENT || block.merchant.hi[r] % cluster.shards === id) continue;
+        cluster.answers.check(block, r, matrix, id, frame);
+      }
+    };
   }
   const never = () => Promise.reject(new Error("an offline journal is always there"));
   await replay(shard.journal, from, (header, bytes) => folder.fold(header, bytes), never);

@@ -4,7 +4,7 @@
  */
 import { FraudActors, type ShardActorsOptions } from "../../actors/decision/shard_actors.ts";
 import { FEATURE_COUNT, MERCHANT_AT, WINDOW_COLUMNS, WINDOWS_US } from "../../actors/features/registry.ts";
-import { LABEL_REVERSAL, ROW_OUTCOME, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
+import { DEGRADED_ENTITY, LABEL_REVERSAL, ROW_OUTCOME, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
 import { INBOX_DEVICE_EVENT, INBOX_MERCHANT_PAYMENT, type InboxRows } from "../../proto/frame/rows_layout.ts";
 import type { ByteReader } from "../../runtime/kernel/bytes.ts";
 import { keyText } from "../oracle/journal_row.ts";
@@ -23,19 +23,55 @@ interface Pending {
   readonly frame: number;
 }
 
+/**
+ * What merchants answered to rows of other shards, wherever those were: the columns that such a row is decided with
+ * must be among them.
+ */
+export class MerchantAnswers {
+  readonly #told = new Map<string, Float32Array[]>();
+
+  add(b: RowBlock, r: number, matrix: Float32Array, row_at: number, source: number, frame: number): void {
+    const key = rowKey(b, r, source, frame);
+    const at = row_at + MERCHANT_AT;
+    const known = this.#told.get(key) ?? [];
+    known.push(matrix.slice(at, at + WINDOW_COLUMNS));
+    this.#told.set(key, known);
+  }
+
+  /** Throws Violation. A row whose merchant could not be asked says so instead. */
+  check(b: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void {
+    if ((b.degraded[r] & DEGRADED_ENTITY) !== 0) return;
+    const at = r * FEATURE_COUNT + MERCHANT_AT;
+    const known = this.#told.get(rowKey(b, r, source, frame)) ?? [];
+    if (known.some((told) => told.every((v, c) => Object.is(v, matrix[at + c])))) return;
+    const text = `row ${r} of frame ${frame} of shard ${source}`;
+    throw new Violation("entity windows", `${text} was decided with columns that its merchant did not answer`);
+  }
+}
+
+function rowKey(b: RowBlock, r: number, source: number, frame: number): string {
+  const user = keyText(b.user.hi[r], b.user.lo[r]);
+  return `${source} ${frame} ${user} ${keyText(b.merchant.hi[r], b.merchant.lo[r])} ${b.eventTimeUs[r]}`;
+}
+
 export class WatchedActors extends FraudActors {
   readonly #late_us: number;
+  readonly #answers: MerchantAnswers | null;
   readonly #merchants = new Map<string, OracleActor>();
   #pending: Pending[] = [];
+  /** Payments of the frame of another shard that is being folded. */
+  #folded = 0;
   readonly #settled = new Map<number, number>();
   /** False once a snapshot was loaded: what it holds was folded unseen. */
   #sawAll = true;
   /** Answers compared. */
   compared = 0;
 
-  constructor(o: ShardActorsOptions) {
+  /** `answers`: where every answer to another shard is kept. */
+  constructor(o: ShardActorsOptions, answers: MerchantAnswers | null = null) {
     super(o);
     this.#late_us = o.late_tolerance_us;
+    this.#answers = answers;
   }
 
   override load(r: ByteReader): void {
@@ -59,6 +95,7 @@ export class WatchedActors extends FraudActors {
   override pendMerchant(b: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void {
     super.pendMerchant(b, r, matrix, source, frame);
     if (b.kind[r] === ROW_OUTCOME) return;
+    this.#answers?.add(b, r, matrix, r * FEATURE_COUNT, source, frame);
     const merchant = keyText(b.merchant.hi[r], b.merchant.lo[r]);
     const event = eventOf(keyText(b.user.hi[r], b.user.lo[r]), b.eventTimeUs[r], b.amountBase[r]);
     if (this.#merchant(merchant).newestUs - event.timeUs > this.#late_us) return;
@@ -72,14 +109,28 @@ export class WatchedActors extends FraudActors {
     if (t.kind[i] === INBOX_DEVICE_EVENT) return;
     const key = keyText(t.hi[i], t.lo[i]);
     const user = keyText(t.userHi[i], t.userLo[i]);
-    if (t.kind[i] === INBOX_MERCHANT_PAYMENT) this.#merchant(key).append(eventOf(user, t.timeUs[i], t.amount[i]));
-    else if (t.flag[i] === LABEL_REVERSAL) this.#reverse(key, user, t.timeUs[i], t.amount[i]);
+    if (t.kind[i] === INBOX_MERCHANT_PAYMENT) {
+      this.#folded++;
+      this.#merchant(key).append(eventOf(user, t.timeUs[i], t.amount[i]));
+    } else if (t.flag[i] === LABEL_REVERSAL) this.#reverse(key, user, t.timeUs[i], t.amount[i]);
   }
 
   override settle(source: number, frame: number): void {
     super.settle(source, frame);
+    const pended = this.#pending.filter((p) => p.source === source && p.frame === frame).length;
+    // A frame without rows for this shard is settled without a fold.
+    if (this.#folded > 0 && pended > this.#folded) {
+      const text = `${pended} rows of frame ${frame} of shard ${source} were pending, ${this.#folded} were committed`;
+      throw new Violation("entity windows", text);
+    }
+    this.#folded = 0;
     this.#settled.set(source, frame);
     this.#pending = this.#pending.filter((p) => p.source !== source || p.frame > frame);
+  }
+
+  override abandon(source: number, frame: number): void {
+    super.abandon(source, frame);
+    this.#pending = this.#pending.filter((p) => p.source !== source || p.frame < frame);
   }
 
   #merchant(key: string): OracleActor {

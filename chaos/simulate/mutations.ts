@@ -20,8 +20,10 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "reply before the acknowledgement",
     file: "runtime/tick_loop.ts",
-    from: '(s.serving && this.#state !== "ended") this.#form(tick, s);',
-    to: '(s.serving && this.#state !== "ended") ' + "{ this.#form(tick, s); this.#answer(tick, tick.rows[s.id], 1); }",
+    from: '(owns(tick, s) && this.#state !== "ended") this.#form(tick, s);',
+    to:
+      '(owns(tick, s) && this.#state !== "ended") ' +
+      "{ this.#form(tick, s); this.#answer(tick, tick.rows[s.id], 1); }",
   },
   {
     name: "repeats not recognised",
@@ -64,20 +66,21 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a damaged frame is sent over",
-    seed: 5,
+    seed: 7,
     file: "proto/frame/frame_header.ts",
     from: "if (!sameChecksum(digest.subarray(0, CHECKSUM_BYTES), header.checksum)) {",
     to: "if (digest.length === 0) {",
   },
   {
     name: "a journal made anew is trusted",
-    seed: 98,
+    seed: 37,
     file: "runtime/snapshots.ts",
     from: "if (header.journal_id !== shard.journal.id) {",
     to: 'if (header.journal_id !== shard.journal.id) { throw new SnapshotUnusable("of another journal");',
   },
   {
     name: "a lost tail is taken for the past",
+    seed: 14,
     file: "runtime/journal/committer.ts",
     from: "if (tail === null || sequence < committed.sequence) {",
     to: 'if (tail === null || sequence < committed.sequence) { return "nothing";',
@@ -104,19 +107,20 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "inbox rows are lost at a restart",
-    seed: 61,
-    file: "runtime/recovery.ts",
-    from: "let next = from + 1;",
-    to: "let next = from + 2;",
+    file: "runtime/inbox.ts",
+    from: "target.watermarks[source]) + 1;",
+    to: "target.watermarks[source]) + 2;",
   },
   {
     name: "a deposed owner says not found",
+    seed: 12,
     file: "runtime/repeats.ts",
     from: "for (const s of shards) await s.confirmOwner();",
     to: "",
   },
   {
     name: "rows of a stopped shard are answered as decided",
+    seed: 17,
     file: "runtime/tick_loop.ts",
     from:
       "for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;" +
@@ -144,13 +148,14 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a snapshot forgets what its inboxes folded",
+    seed: 15,
     file: "runtime/snapshots.ts",
     from: "shard.watermarks.set(header.watermarks);",
     to: "",
   },
   {
     name: "a damaged snapshot is loaded",
-    seed: 47,
+    seed: 87,
     file: "runtime/snapshots.ts",
     from: 'if (content.length !== footer.bytes || digest(createHash("sha256").update(content)) !== footer.sha256) {',
     to: "if (content.length !== footer.bytes) {",
@@ -163,6 +168,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an older revision of an outcome wins",
+    seed: 25,
     file: "actors/user/user_actors.ts",
     from: "if (standing >= b.revision[r]) {",
     to: "if (standing === b.revision[r]) {",
@@ -178,5 +184,56 @@ export const MUTATIONS: readonly Mutation[] = [
     file: "runtime/kernel/windows/window_store.ts",
     from: "newest - timeUs > this.plan.lateUs ||",
     to: "newest - timeUs > this.plan.lateUs / 2 ||",
+  },
+  {
+    name: "a range of committed rows hides a gap",
+    seed: 8,
+    file: "runtime/inbox.ts",
+    from: "if (target.received[source] < after) {",
+    to: "if (target.received[source] < 0) {",
+  },
+  {
+    name: "rows told by range are queued twice",
+    seed: 8,
+    file: "runtime/inbox.ts",
+    from: "if (rows.frame[i] > target.received[source]) target",
+    to: "target",
+  },
+  {
+    name: "rows that an earlier epoch announced stay in the overlay",
+    file: "runtime/shard.ts",
+    from: "      this.actors.abandon(source, takeover);\n",
+    to: "",
+  },
+  {
+    name: "an owner releases before its last frames stand",
+    file: "runtime/shard_life.ts",
+    from: "await Promise.race([shard.whenCommitted(shard.nextFrame - 1), late]);",
+    to: "late.catch(() => {});",
+  },
+  {
+    name: "an answer for other rows is taken",
+    file: "runtime/cluster/router.ts",
+    from: "copyAnswer(this.#answers, i, lane.block, rows[i]);",
+    to: "copyAnswer(this.#answers, rows.length - 1 - i, lane.block, rows[i]);",
+  },
+  {
+    name: "not found is said without asking the shard's owner",
+    file: "runtime/cluster/finder.ts",
+    from: "serves(shard) ? node : routes.node(shard)",
+    to: "node",
+  },
+  {
+    name: "columns of another question are used",
+    file: "runtime/cluster/exchange_desk.ts",
+    from: "const from = i * this.#stride;",
+    to: "const from = (rows.n - 1 - i) * this.#stride;",
+  },
+  {
+    name: "a question about a frame that was told already joins the overlay again",
+    seed: 8,
+    file: "runtime/shard.ts",
+    from: "if (!this.answering || frame <= this.#answered[source] || frame <= this.received[source]) return false;",
+    to: "if (!this.answering) return false;",
   },
 ];

@@ -5,6 +5,7 @@
 import { rmSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { createDemoTenant } from "../../gateway/identity/identity.ts";
@@ -35,6 +36,10 @@ const HELP = `npm start -- [options]     decide payments on this machine
   --export-from-us N        ... only of payments from this event time on, microseconds since 1970
   --export-to-us N          ... and before this one
   --inference-budget-ms N   time the model has for a tick before decisions go on without it (default 100)
+  --cluster                 be one of several nodes on the nats-server of --nats-url: they share the shards out
+  --node NAME               name of this node in the cluster (default: one drawn at the first start)
+  --weight N                share of the shards it should own, against other nodes' weights (default 100)
+  --config-dir DIR          tenants.json and secrets.json, the same for all nodes (default: the data folder)
   --take-over               claim the shards at once, without waiting for the lease of a node that holds them
   --no-nats-intake          do not consume fraud.transaction.events
   --log FILE                JSON log (default DIR/logs/node.log; "-" is stdout)
@@ -60,11 +65,17 @@ const OPTIONS = {
   "export-from-us": { type: "string", default: "0" },
   "export-to-us": { type: "string", default: String(Number.MAX_SAFE_INTEGER) },
   "inference-budget-ms": { type: "string", default: "100" },
+  cluster: { type: "boolean", default: false },
+  node: { type: "string" },
+  weight: { type: "string", default: "100" },
+  "config-dir": { type: "string" },
   "take-over": { type: "boolean", default: false },
   "no-nats-intake": { type: "boolean", default: false },
   log: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
+
+const READY_POLL_MS = 25;
 
 function fail(message: string, code: number): never {
   process.stderr.write(`${message}\n`);
@@ -174,6 +185,8 @@ function startKeptNats(port: number): Promise<KeptNats> {
 async function main(): Promise<void> {
   const shards = whole("shards", args.shards, 1, 64);
   const nats_port = whole("nats-port", args["nats-port"], 0, 65535);
+  if (args.cluster && args["nats-url"] === undefined) fail("--cluster needs the --nats-url that all nodes share", 2);
+  if (args.cluster && !args["no-demo"]) fail("--cluster serves only: add --no-demo", 2);
   say("starting nats-server ...");
   if (args["nats-url"] === undefined) {
     nats = await startKeptNats(nats_port);
@@ -181,13 +194,18 @@ async function main(): Promise<void> {
   holds_folder = true;
   await rm(ready_file, { force: true });
   const nats_url = args["nats-url"] ?? (nats as KeptNats).url;
-  const tenants_path = join(data_dir, "tenants.json");
-  const demo = createDemoTenant(tenants_path);
+  const config_dir = resolve(args["config-dir"] ?? data_dir);
+  const tenants_path = join(config_dir, "tenants.json");
+  // The tenants of a cluster are made once, not by each of its nodes.
+  const api_key = args.cluster ? "" : createDemoTenant(tenants_path).key;
   say("starting the node ...");
   node = await startFraudNode({
     data_dir,
     nats_url,
     tenants_path,
+    secrets_path: join(config_dir, "secrets.json"),
+    ...(args.cluster ? { cluster: { weight: whole("weight", args.weight, 0, 1_000_000) } } : {}),
+    ...(args.node === undefined ? {} : { node_name: args.node }),
     grpc_port: await freePort(whole("grpc-port", args["grpc-port"], 0, 65535)),
     rest_port: await freePort(whole("rest-port", args["rest-port"], 0, 65535)),
     shards,
@@ -212,9 +230,11 @@ async function main(): Promise<void> {
     grpc: `127.0.0.1:${node.gateway.grpcPort}`,
     rest: `http://127.0.0.1:${node.gateway.restPort}`,
     nats: nats_url,
-    api_key: demo.key,
+    api_key,
   };
-  printWelcome(ready, say);
+  if (!args.cluster) printWelcome(ready, say);
+  // A node of several is ready when it knows an owner for every shard.
+  while (args.cluster && !node.runtime.ready && !ending) await delay(READY_POLL_MS);
   const announce = async () => {
     announced = ready;
     await writeReady();
@@ -223,7 +243,7 @@ async function main(): Promise<void> {
   if (args["no-demo"]) return announce();
   feed = new DemoFeed({
     grpc: ready.grpc,
-    api_key: demo.key,
+    api_key,
     seed: whole("seed", args.seed, 0, 2 ** 31),
     rate: whole("demo-rate", args["demo-rate"], 1, 20_000),
     onFirst: () => void announce(),

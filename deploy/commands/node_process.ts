@@ -19,6 +19,7 @@ const STOP_GRACE_MS = 60_000;
 export interface ReadyNode {
   readonly pid: number;
   readonly grpc: string;
+  readonly rest: string;
   readonly api_key: string;
 }
 

@@ -26,8 +26,10 @@ import { connectNats, type NatsLink } from "../../runtime/nats/connection.ts";
 import { measureFsyncRate } from "../../runtime/nats/fsync_probe.ts";
 import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
 import { KvLeaseStore } from "../../runtime/nats/kv_lease.ts";
+import { NatsTransport } from "../../runtime/nats/nats_transport.ts";
 import { PublicStreams } from "../../runtime/nats/public_streams.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
+import { clusterDecisions } from "./cluster_decisions.ts";
 import { NodeTexts } from "./decision_texts.ts";
 import { keepText } from "./kept_file.ts";
 import { SnapshotFiles } from "./snapshot_files.ts";
@@ -68,6 +70,12 @@ export interface FraudNodeOptions {
   readonly mailbox_blocks_max?: number;
   readonly late_tolerance_us?: number;
   readonly cuda?: boolean;
+  /** One of several nodes over the same journals, which share the shards out; absent: this node owns all of them. */
+  readonly cluster?: { readonly weight: number };
+  /** This node's name, for good; default one that is drawn at the first start. */
+  readonly node_name?: string;
+  /** Keys of all tenants, the same on all nodes; default secrets.json in `data_dir`. */
+  readonly secrets_path?: string;
   /** Claim the shards without waiting for the leases of a node that holds them. */
   readonly take_over?: boolean;
   /** Told when a shard stopped for good: the process should end. */
@@ -135,8 +143,10 @@ export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {
 
 async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Promise<Omit<FraudNode, "close">> {
   await mkdir(o.data_dir, { recursive: true });
+  o.log.info({ pid: process.pid, shards: o.shards, cluster: o.cluster !== undefined }, "starting");
   checkShards(o.data_dir, o.shards);
-  const identity = openIdentity({ tenants_path: o.tenants_path, secrets_path: join(o.data_dir, "secrets.json") });
+  const secrets_path = o.secrets_path ?? join(o.data_dir, "secrets.json");
+  const identity = openIdentity({ tenants_path: o.tenants_path, secrets_path });
   const link = await connectNats({ servers: o.nats_url.replace("nats://", "") });
   closers.push(() => link.close());
   const fsync_per_s = await measureFsyncRate(link);
@@ -154,10 +164,12 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
   const runtime = await openRuntime(o, { identity, link, fsync_per_s, decider, observer, sealer });
   closers.push(() => runtime.close(5000));
   watchMailbox(runtime, stats);
-  const decisions = new StoredDecisions(runtime, texts, identity.tenants, sealer, systemTimers);
+  const stored = new StoredDecisions(runtime, texts, identity.tenants, sealer, systemTimers);
+  const { cluster } = runtime;
+  const decisions = cluster === null ? stored : clusterDecisions(cluster, stored, identity.tenants);
   const streams = o.public_streams ? await PublicStreams.open(link) : null;
   const gateway = await startGateway({
-    intake: runtime.mailbox,
+    intake: runtime.intake,
     decisions,
     clock: systemClock,
     timers: systemTimers,
@@ -198,13 +210,30 @@ function checkShards(data_dir: string, shards: number): void {
   if (first !== `${shards}`) throw new Error(`the data folder has ${first} shards, not ${shards}: this cannot change`);
 }
 
+/** Blocks of 2,048 rows whose answers a gateway waits for: 50 MB, and two seconds at 30,000 payments a second. */
+const ROUTER_BLOCKS = 32;
+
+function clusterParts(node: string, o: FraudNodeOptions, p: RuntimeParts) {
+  return {
+    transport: new NatsTransport(p.link, node, (e) =>
+      o.log.error({ name: e.name, message: e.message }, "frame failed"),
+    ),
+    router_blocks_max: ROUTER_BLOCKS,
+    tenantId: (index: number) => p.identity.tenants[index].id,
+  };
+}
+
 function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode> {
+  // The name is kept, so that a restart finds its own lease.
+  const node = kept(o.data_dir, "node-id", o.node_name ?? `node-${randomUUID().slice(0, 8)}`);
+  if (o.node_name !== undefined && node !== o.node_name) {
+    throw new Error(`the data folder is that of node ${node}, not of ${o.node_name}`);
+  }
   return RuntimeNode.start({
-    // The name is kept, so that a restart finds its own lease.
-    owner: { node: kept(o.data_dir, "node-id", `node-${randomUUID().slice(0, 8)}`), bootId: randomUUID() },
+    owner: { node, bootId: randomUUID() },
     leases: o.take_over === true ? null : new KvLeaseStore(p.link),
     shards: o.shards,
-    journals: new JetStreamJournalStore(p.link),
+    journals: new JetStreamJournalStore(p.link, { shards: o.shards }),
     snapshots: new SnapshotFiles(join(o.data_dir, "snapshots")),
     actors: () =>
       new FraudActors({
@@ -224,10 +253,12 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
     features_version: FEATURES_VERSION,
     rates_version: p.identity.tenants[0]?.rates_version ?? "",
     snapshot_layout: `${SNAPSHOT_LAYOUT}`,
+    cluster: o.cluster === undefined ? null : { ...o.cluster, ...clusterParts(node, o, p) },
     report: (event, detail) => {
       if (event === "shard_stopped") {
         o.log.fatal(detail, event);
-        o.onShardStopped?.(detail);
+        // One of several nodes has other shards to serve; what it needs is a person.
+        if (o.cluster === undefined) o.onShardStopped?.(detail);
       } else o.log.info(detail, event);
     },
   });

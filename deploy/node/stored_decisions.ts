@@ -37,12 +37,23 @@ export class StoredDecisions implements DecisionReader {
     this.#timers = timers;
   }
 
-  async findDecision(tenantIndex: number, id: KeyPair, user: KeyPair | null): Promise<Uint8Array | null> {
+  findDecision(tenantIndex: number, id: KeyPair, user: KeyPair | null): Promise<Uint8Array | null> {
+    return this.findAmong(tenantIndex, id, user, null);
+  }
+
+  /** As findDecision(), in some shards; null: in all. */
+  async findAmong(
+    tenantIndex: number,
+    id: KeyPair,
+    user: KeyPair | null,
+    shards: readonly number[] | null,
+  ): Promise<Uint8Array | null> {
     let bytes: Uint8Array | null = null;
     const pause = () => new Promise<void>((resolve) => this.#timers.soon(resolve));
-    await this.#node.repeats.find(user?.[0] ?? 0, user?.[1] ?? 0, id[0], id[1], pause, (found) => {
+    const take = (found: FoundRow): void => {
       if (found.block.tenant[found.row] === tenantIndex) bytes = this.#encode(found);
-    });
+    };
+    await this.#node.repeats.find(user?.[0] ?? 0, user?.[1] ?? 0, id[0], id[1], pause, take, shards);
     return bytes;
   }
 

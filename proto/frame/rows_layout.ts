@@ -82,6 +82,13 @@ export class InboxRows {
     this.flag[j] = from.flag[i];
   }
 
+  /** Forgets the first `rows` rows. */
+  dropFront(rows: number): void {
+    const columns = [this.source, this.frame, this.kind, this.hi, this.lo, this.userHi, this.userLo, this.timeUs];
+    for (const column of [...columns, this.amount, this.flag]) column.copyWithin(0, rows, this.n);
+    this.n -= rows;
+  }
+
   #grow(size: number): void {
     const grown = <T extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(a: T, b: T): T => {
       b.set(a as never);

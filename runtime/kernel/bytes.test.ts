@@ -57,3 +57,20 @@ test("a patch changes what was written and nothing else", () => {
   assert.equal(r.u8(), 7);
   assert.throws(() => w.patchU32(2, 1), RangeError);
 });
+
+test("loops fill and read what was taken, and nothing beyond the end can be taken", () => {
+  const w = new ByteWriter(16);
+  w.u8(1);
+  const at = w.take(100);
+  w.u8(2);
+  for (let i = 0; i < 25; i++) w.numbers.setUint32(at + 4 * i, i, true);
+  w.memory[at + 4 * 25] = 3;
+  assert.deepEqual([at, w.length], [1, 102]);
+  const r = new ByteReader(Buffer.concat([new Uint8Array(3), w.view()]), 3);
+  assert.equal(r.u8(), 1);
+  const from = r.take(100);
+  for (let i = 0; i < 25; i++) assert.equal(r.numbers.getUint32(from + 4 * i, true), i);
+  assert.equal(r.memory[from + 100], 3);
+  assert.throws(() => r.take(2), BytesDamaged);
+  assert.equal(r.left, 1);
+});

@@ -38,6 +38,27 @@ export class ByteWriter {
     this.data = new DataView(grown.buffer);
   }
 
+  /**
+   * Makes room for `bytes`, counts them as written and returns where they begin: loops fill them through `memory` and
+   * `numbers`. They hold what was there before.
+   */
+  take(bytes: number): number {
+    this.reserve(bytes);
+    const at = this.length;
+    this.length += bytes;
+    return at;
+  }
+
+  /** The memory, from the first byte written; valid until the next write, as `numbers` is. */
+  get memory(): Uint8Array<ArrayBuffer> {
+    return this.buffer;
+  }
+
+  /** The same memory as numbers; little endian must be said at each use. */
+  get numbers(): DataView {
+    return this.data;
+  }
+
   u8(v: number): void {
     this.reserve(1);
     this.buffer[this.length++] = v;
@@ -155,9 +176,21 @@ export class ByteReader {
     return this.end - this.offset;
   }
 
-  private take(n: number): number {
+  /** What is read: offsets count from its first byte. */
+  get memory(): Uint8Array {
+    return this.buffer;
+  }
+
+  /** The same bytes as numbers; little endian must be said at each use. */
+  get numbers(): DataView {
+    return this.data;
+  }
+
+  /** Checks that `n` more bytes are there, skips them and returns where they begin: loops read them in `numbers`. */
+  take(n: number): number {
     const at = this.offset;
-    if (n > this.end - at) throw new BytesDamaged(`${n} bytes wanted, ${this.end - at} left`, at);
+    // Written so that NaN fails too.
+    if (!(n <= this.end - at)) throw new BytesDamaged(`${n} bytes wanted, ${this.end - at} left`, at);
     this.offset = at + n;
     return at;
   }

@@ -28,6 +28,8 @@ export interface LeaseKeeperOptions {
   readonly node: string;
   /** How long a lease nobody holds must be seen missing; default LAPSE_MS. Asked at each look. */
   readonly vacant_ms?: () => number;
+  /** How long the holder's lease must be seen standing still; default LAPSE_MS. Asked at each look. */
+  readonly lapse_ms?: () => number;
 }
 
 export class LeaseKeeper {
@@ -64,6 +66,11 @@ export class LeaseKeeper {
     if (this.#stopTimer !== null) return;
     this.#stopTimer = this.#every(RENEW_MS, () => this.#tick());
     this.#tick();
+  }
+
+  /** Looks now, not at the next turn: something happened to the lease. */
+  look(): void {
+    if (this.#stopTimer !== null) this.#tick();
   }
 
   /** Ends the timer and gives the lease back, so that another node need not wait for it to lapse. */
@@ -144,6 +151,6 @@ export class LeaseKeeper {
 
   #waitMs(lease: Lease | null): number {
     if (lease === null) return this.#options.vacant_ms?.() ?? LAPSE_MS;
-    return lease.node === this.#options.node ? 0 : LAPSE_MS;
+    return lease.node === this.#options.node ? 0 : (this.#options.lapse_ms?.() ?? LAPSE_MS);
   }
 }

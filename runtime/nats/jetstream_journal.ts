@@ -47,6 +47,8 @@ export interface JournalOptions {
   /** Default 1; 3 in a cluster. There the server takes one conditional frame of an epoch at a time. */
   readonly num_replicas?: number;
   readonly deny_purge?: boolean;
+  /** Shards of the whole: kept with each journal, and compared when it is opened. */
+  readonly shards?: number;
   /** How long an append or read may take before it is unknown; default 3000. */
   readonly timeout_ms?: number;
 }
@@ -207,7 +209,7 @@ export class JetStreamJournalStore implements JournalStore {
     let id: string;
     try {
       const manager = await jetstreamManager(this.#link.client, { checkAPI: false });
-      id = (await journalId(manager, stream)) ?? (await this.#create(manager, stream, subject));
+      id = (await journalId(manager, stream, this.#options.shards)) ?? (await this.#create(manager, stream, subject));
     } catch (error) {
       if (error instanceof JournalDamaged) throw error;
       throw new JournalUnavailable(`cannot open ${stream}: ${(error as Error).message}`);
@@ -238,12 +240,15 @@ export class JetStreamJournalStore implements JournalStore {
         deny_delete: true,
         deny_purge: this.#options.deny_purge ?? false,
         allow_direct: false,
-        metadata: { journal_id: id },
+        metadata: {
+          journal_id: id,
+          ...(this.#options.shards === undefined ? {} : { shards: String(this.#options.shards) }),
+        },
       });
       return id;
     } catch (error) {
       if (errorCode(error) !== STREAM_NAME_IN_USE) throw error;
-      const other = await journalId(manager, stream);
+      const other = await journalId(manager, stream, this.#options.shards);
       if (other === null) throw error;
       return other;
     }
@@ -256,12 +261,21 @@ function errorCode(error: unknown): number {
 }
 
 /** The journal id of an existing stream; null when there is no such stream. */
-async function journalId(manager: JetStreamManager, stream: string): Promise<string | null> {
+async function journalId(
+  manager: JetStreamManager,
+  stream: string,
+  shards: number | undefined,
+): Promise<string | null> {
   try {
     const info = await manager.streams.info(stream);
     const id = info.config.metadata?.["journal_id"];
     if (id === undefined || !JOURNAL_ID.test(id)) {
       throw new JournalDamaged(`stream ${stream} is no journal: it has no journal id`, info.state.last_seq);
+    }
+    const made = info.config.metadata?.["shards"];
+    // Users would be looked for, and decided, in journals that are not theirs.
+    if (made !== undefined && shards !== undefined && made !== String(shards)) {
+      throw new JournalDamaged(`stream ${stream} is one of ${made} shards, not of ${shards}`, info.state.last_seq);
     }
     return id;
   } catch (error) {

@@ -9,10 +9,12 @@ import { nextFrame, rowsFrame, takeoverFrame } from "../testkit/frames.ts";
 import { journalContract } from "../testkit/journal_contract.ts";
 import { leaseContract } from "../testkit/lease_contract.ts";
 import { NatsProcess } from "../testkit/nats_process.ts";
+import { transportContract } from "../testkit/transport_contract.ts";
 import { connectNats, type NatsLink } from "./connection.ts";
 import { measureFsyncRate } from "./fsync_probe.ts";
 import { appendResult, JetStreamJournalStore, type JournalOptions } from "./jetstream_journal.ts";
 import { KvLeaseStore } from "./kv_lease.ts";
+import { NatsTransport } from "./nats_transport.ts";
 
 let server: NatsProcess;
 let buckets = 0;
@@ -52,6 +54,26 @@ leaseContract("KV lease", async () => {
     for (const link of links) await link.close();
   };
   return { store, other, wipe, close };
+});
+
+/** Twice, since what the first round brought to the server may be on its way to a link that was flushed before. */
+async function flushAll(links: readonly NatsLink[]): Promise<void> {
+  for (let round = 0; round < 2; round++) for (const link of links) await link.client.flush();
+}
+
+transportContract("NATS transport", async () => {
+  const links: NatsLink[] = [];
+  const errors: Error[] = [];
+  const open = async (node: string): Promise<NatsTransport> => {
+    const link = await connectNats({ servers: server.address });
+    links.push(link);
+    return new NatsTransport(link, node, (error) => errors.push(error));
+  };
+  const close = async (): Promise<void> => {
+    for (const link of links) await link.close();
+    assert.deepEqual(errors, []);
+  };
+  return { open, settle: () => flushAll(links), close };
 });
 
 test("answers of the server become results", () => {
@@ -253,4 +275,50 @@ test("the fsync probe measures and leaves nothing behind", async () => {
   const names = await link.client.request("$JS.API.STREAM.NAMES", "");
   assert.ok(!names.string().includes("FG_PROBE_"));
   await link.close();
+});
+
+/** Two nodes; what b heard (it throws at a first byte of 9), and what it reported. */
+async function pair(): Promise<{ a: NatsTransport; links: NatsLink[]; got: number[]; errors: string[] }> {
+  const links = [await connectNats({ servers: server.address }), await connectNats({ servers: server.address })];
+  const [got, errors]: [number[], string[]] = [[], []];
+  const a = new NatsTransport(links[0], "a", (error) => errors.push(`a: ${error.message}`));
+  const b = new NatsTransport(links[1], "b", (error) => errors.push(`b: ${error.message}`));
+  b.listen((bytes) => {
+    got.push(bytes[0]);
+    if (bytes[0] === 9) throw new Error("nine");
+  });
+  await flushAll(links);
+  return { a, links, got, errors };
+}
+
+test("a transport's listener that throws hears on, and its link works on", async () => {
+  const { a, links, got, errors } = await pair();
+  for (const byte of [1, 9, 2]) a.send("b", Uint8Array.of(byte));
+  a.broadcast(Uint8Array.of(9));
+  a.broadcast(Uint8Array.of(3));
+  await flushAll(links);
+  assert.deepEqual(
+    [got, errors],
+    [
+      [1, 9, 2, 9, 3],
+      ["b: nine", "b: nine"],
+    ],
+  );
+  assert.ok(links[1].up);
+  for (const link of links) await link.close();
+});
+
+test("a transport refuses frames while its link is down, and its listener hears again afterwards", async () => {
+  const { a, links, got, errors } = await pair();
+  await server.kill();
+  await until(() => !links[0].up && !links[1].up, "links down");
+  assert.deepEqual([a.send("b", Uint8Array.of(1)), a.broadcast(Uint8Array.of(2))], [false, false]);
+  await server.start();
+  await until(() => links[0].up && links[1].up, "links up");
+  await flushAll(links);
+  assert.deepEqual([a.send("b", Uint8Array.of(3)), a.broadcast(Uint8Array.of(4))], [true, true]);
+  await flushAll(links);
+  assert.deepEqual([got, errors], [[3, 4], []]);
+  for (const link of links) await link.close();
+  assert.equal(a.send("b", Uint8Array.of(5)), false);
 });

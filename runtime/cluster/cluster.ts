@@ -1,0 +1,235 @@
+/**
+ * What makes a node one of several: it hears the others and is heard, sends rows to the owners of their shards and
+ * takes rows for its own, asks and answers for entities, and says which of its shards another node should own.
+ */
+import type { RowBlock } from "../../proto/columns.ts";
+import type { MatrixShape } from "../../proto/frame/rows_writer.ts";
+import type { OnGap } from "../inbox.ts";
+import type { Mailbox } from "../mailbox.ts";
+import type { Clock, Timers, Transport } from "../ports.ts";
+import type { Versions } from "../program.ts";
+import type { Shard } from "../shard.ts";
+import type { Tick } from "../tick.ts";
+import type { Exchange } from "../tick_loop.ts";
+import { readAnnouncement, readHandOver, writeHandOver } from "../wire/announcement.ts";
+import { readFind, readFound } from "../wire/find.ts";
+import * as Wire from "../wire/wire_head.ts";
+import { Deliveries } from "./deliveries.ts";
+import { ExchangeDesk } from "./exchange_desk.ts";
+import { Finder } from "./finder.ts";
+import { type Described, Membership } from "./membership.ts";
+import { rank } from "./placement.ts";
+import { Router } from "./router.ts";
+import { RowService } from "./row_service.ts";
+
+/** What a node is told to be one of several. */
+export interface ClusterOptions {
+  readonly transport: Transport;
+  /** Share of the shards it should own, against the other nodes' weights. */
+  readonly weight: number;
+  /** Blocks of 2,048 rows that wait here for answers of owners. */
+  readonly router_blocks_max: number;
+  readonly tenantId: (index: number) => string;
+}
+
+export interface ClusterParts {
+  readonly options: ClusterOptions;
+  readonly node: string;
+  readonly boot: string;
+  readonly shards: readonly Shard[];
+  readonly mailbox: Mailbox;
+  readonly shape: MatrixShape;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly tenantIndex: (id: string) => number;
+  readonly versionNames: (index: number) => Versions;
+  readonly versionIndex: (model: string, ruleSet: string) => number;
+  readonly describe: () => Described;
+  readonly onGap: OnGap;
+  readonly wake: () => void;
+  /** Nodes, routes or followers changed. */
+  readonly changed: () => void;
+  /** The owner released a shard for this node. */
+  readonly onHandOver: (shard: number) => void;
+}
+
+/** Reads a stored decision of one of the shards, all of which this node serves. */
+export type FindHere = (
+  tenant: string,
+  id: readonly [hi: number, lo: number],
+  user: readonly [hi: number, lo: number] | null,
+  shards: readonly number[],
+) => Promise<Uint8Array | null>;
+
+export class Cluster implements Exchange {
+  readonly membership: Membership;
+  readonly router: Router;
+  readonly finder: Finder;
+  /** Set by whoever can read stored decisions; until then none are found. */
+  findHere: FindHere = () => Promise.reject(new Error("this node reads no decisions yet"));
+  readonly #p: ClusterParts;
+  readonly #rows: RowService;
+  readonly #desk: ExchangeDesk;
+  readonly #deliveries: Deliveries;
+  /** Frames of other nodes that could not be read. */
+  damaged = 0;
+
+  constructor(p: ClusterParts) {
+    this.#p = p;
+    const { node, shards, clock, timers, mailbox } = p;
+    const { transport, weight, tenantId, router_blocks_max: blocks_max } = p.options;
+    const serves = (shard: number): boolean => shards[shard]?.accepting === true;
+    const { boot, describe } = p;
+    const changed = (): void => {
+      this.router.routesChanged();
+      p.changed();
+    };
+    const count = shards.length;
+    this.membership = new Membership({
+      node,
+      boot,
+      weight,
+      shards: count,
+      clock,
+      timers,
+      transport,
+      describe,
+      changed,
+    });
+    const { routes } = this.membership;
+    this.#rows = new RowService({
+      node,
+      shards: count,
+      mailbox,
+      serves,
+      transport,
+      tenantIndex: p.tenantIndex,
+      versionNames: p.versionNames,
+      answerLocally: (bytes) => this.#onFrame(bytes),
+    });
+    this.router = new Router({
+      node,
+      shards: count,
+      blocks_max,
+      transport,
+      routes,
+      local: this.#rows,
+      clock,
+      timers,
+      tenantId,
+      versionIndex: p.versionIndex,
+    });
+    this.finder = new Finder({
+      node,
+      shards: count,
+      transport,
+      routes,
+      serves,
+      clock,
+      timers,
+      findHere: (...question) => this.findHere(...question),
+    });
+    this.#desk = new ExchangeDesk({ node, shards, shape: p.shape, transport, routes, clock, timers });
+    const { onGap, wake } = p;
+    this.#deliveries = new Deliveries({ node, shards, transport, routes, timers, onGap, wake });
+    transport.listen((bytes) => this.#onFrame(bytes));
+    this.membership.start();
+  }
+
+  /** From now on rows for shards of this node are refused, and asked elsewhere at once. */
+  refuseRows(): void {
+    this.#rows.close();
+  }
+
+  close(): void {
+    this.membership.stop();
+    this.#deliveries.close();
+    this.router.close();
+    this.#p.options.transport.close();
+  }
+
+  /** Place of this node in a shard's ranking, 0 for the first; Infinity: it must not own it. */
+  rankHere(shard: number): number {
+    const place = rank(shard, this.membership.nodes()).indexOf(this.#p.node);
+    return place < 0 ? Number.POSITIVE_INFINITY : place;
+  }
+
+  /** The node that should own a shard that this node owns, and is ready to; null when it is this one or none. */
+  nextOwner(shard: number): string | null {
+    const [first] = rank(shard, this.membership.nodes());
+    if (first === undefined || first === this.#p.node || !this.membership.follows(first, shard)) return null;
+    return first;
+  }
+
+  tellHandOver(to: string, shard: number, epoch: number): void {
+    this.#p.options.transport.send(to, writeHandOver({ from: this.#p.node, shard, epoch }));
+    this.membership.announceNow();
+  }
+
+  ask(tick: Tick, what: number, target: number, r: number, own: Shard): void {
+    this.#desk.ask(tick, what, target, r, own);
+  }
+
+  send(tick: Tick, done: () => void): boolean {
+    return this.#desk.send(tick, done);
+  }
+
+  committed(b: RowBlock, rows: Uint16Array, n: number, own: Shard, frame: number): void {
+    this.#deliveries.committed(b, rows, n, own, frame);
+  }
+
+  /** Rows asked of entities elsewhere, and those nobody answered in time, since start. */
+  get exchanged(): { readonly rows: number; readonly missed: number } {
+    return { rows: this.#desk.rowsAsked, missed: this.#desk.rowsMissed };
+  }
+
+  #onFrame(bytes: Uint8Array): void {
+    try {
+      this.#dispatch(bytes);
+    } catch (e) {
+      // Whoever sent it asks again, or is of another version; nothing of it was taken.
+      if (e instanceof Wire.WireDamaged) this.damaged++;
+      // An invariant does not hold: that ends the process, whatever the transport does with errors.
+      else
+        this.#p.timers.soon(() => {
+          throw e;
+        });
+    }
+  }
+
+  #dispatch(bytes: Uint8Array): void {
+    const head = Wire.readHead(bytes);
+    const { kind, from, reader } = head;
+    switch (kind) {
+      case Wire.WIRE_ANNOUNCEMENT:
+        this.membership.heard(readAnnouncement(reader, from));
+        break;
+      case Wire.WIRE_ROWS:
+        this.#rows.take(bytes, head);
+        break;
+      case Wire.WIRE_ANSWERS:
+        this.router.onFrame(head);
+        break;
+      case Wire.WIRE_EXCHANGE:
+        this.#desk.onExchange(reader, from);
+        break;
+      case Wire.WIRE_COLUMNS:
+        this.#desk.onColumns(reader, from);
+        break;
+      case Wire.WIRE_DELIVERY:
+        this.#deliveries.onDelivery(reader, from);
+        break;
+      case Wire.WIRE_FIND:
+        this.finder.take(readFind(reader, from));
+        break;
+      case Wire.WIRE_FOUND:
+        this.finder.onFound(readFound(reader, from));
+        break;
+      case Wire.WIRE_HAND_OVER:
+        this.#p.onHandOver(readHandOver(reader, from).shard);
+        break;
+      default:
+        this.damaged++;
+    }
+  }
+}
