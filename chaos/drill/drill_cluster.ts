@@ -20,6 +20,7 @@ import { type NatsEngine, startNats } from "../../deploy/engines/nats.ts";
 import { DEFAULT_RULES } from "../../deploy/node/fraud_node.ts";
 import { createTenantKey, openIdentity } from "../../gateway/identity/identity.ts";
 import { FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
+import { rank } from "../../runtime/cluster/placement.ts";
 import { JOURNAL_START } from "../../runtime/journal/claim.ts";
 import { replay } from "../../runtime/journal/replay.ts";
 import { connectNats } from "../../runtime/nats/connection.ts";
@@ -104,32 +105,39 @@ export class DrillCluster {
   }
 
   /** Shards that a node serves now, by its log. */
-  async served(node: DrillNode): Promise<number> {
+  async served(node: DrillNode): Promise<ReadonlySet<unknown>> {
     const lines = await node.log();
     const served = new Set<unknown>();
+    if (!node.running) return served;
     for (const { msg, shard } of lines) {
       if (msg === "shard_serving") served.add(shard);
       // A hand-over begins so; that it ended is told by the next owner.
       else if (msg === "hand_over" || msg === "shard_deposed") served.delete(shard);
       else if (msg === "starting") served.clear();
     }
-    return node.running ? served.size : 0;
+    return served;
   }
 
   /** Waits until the running nodes together serve all shards. */
   async covered(): Promise<void> {
     const isCovered = async (): Promise<boolean> => {
-      const counts = await Promise.all(this.nodes.map((n) => this.served(n)));
-      return counts.reduce((a, b) => a + b, 0) === this.shards;
+      const served = await Promise.all(this.nodes.map((n) => this.served(n)));
+      return served.reduce((sum, s) => sum + s.size, 0) === this.shards;
     };
     await until("every shard is served", isCovered, READY_MS, () => this.nodes[0].words());
   }
 
-  /** Waits until each running node serves a part of the shards, and together they serve all. */
+  /** Waits until each shard is served by the running node that should own it. */
   async spread(): Promise<void> {
     const isSpread = async (): Promise<boolean> => {
-      const counts = await Promise.all(this.nodes.filter((n) => n.running).map((n) => this.served(n)));
-      return counts.every((n) => n > 0) && counts.reduce((a, b) => a + b, 0) === this.shards;
+      const running = this.nodes.filter((n) => n.running);
+      const weighted = running.map(({ name }) => ({ name, weight: 100 }));
+      const served = await Promise.all(running.map((n) => this.served(n)));
+      const isAtHome = (shard: number): boolean => {
+        const [first] = rank(shard, weighted);
+        return served[running.findIndex((n) => n.name === first)]?.has(shard) === true;
+      };
+      return Array.from({ length: this.shards }, (_, shard) => shard).every(isAtHome);
     };
     await until("the shards are spread", isSpread, READY_MS, () => this.nodes[0].words());
   }

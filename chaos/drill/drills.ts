@@ -269,7 +269,12 @@ export const DRILLS: readonly Drill[] = [
   { name: "scale", what: "1 to 4 nodes and back", run: scale, over: { sharing: 1 } },
   { name: "clock-jump", what: "an hour, by the clock adapter", run: null, why: "done in the simulator only, yet" },
   { name: "hot-merchant", what: "20 % of the payments at one merchant", run: hotMerchant, over: { hot: 0.2 } },
-  { name: "kill-gateway", what: "kill -9 of a gateway", run: null, why: "the gateway lives in the node: kill-owner" },
+  {
+    name: "kill-gateway",
+    what: "kill -9 of the node that clients are connected to; they ask the others with the same ids",
+    run: killNode,
+    over: { sharing: 3 },
+  },
   { name: "corrupt-journal", what: "a byte of the journal's file flips", run: (c) => damaged(c, flipByte, true) },
   {
     name: "truncate-journal",

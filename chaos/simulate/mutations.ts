@@ -206,12 +206,6 @@ export const MUTATIONS: readonly Mutation[] = [
     to: "",
   },
   {
-    name: "an owner releases before its last frames stand",
-    file: "runtime/shard_life.ts",
-    from: "await Promise.race([shard.whenCommitted(shard.nextFrame - 1), late]);",
-    to: "late.catch(() => {});",
-  },
-  {
     name: "an answer for other rows is taken",
     file: "runtime/cluster/router.ts",
     from: "copyAnswer(this.#answers, i, lane.block, rows[i]);",
