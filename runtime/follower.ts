@@ -41,8 +41,10 @@ export class Follower {
   }
 
   /** Folds up to the present tail. Rejects with JournalDamaged. */
-  catchUp(): Promise<JournalPosition> {
-    return this.#reader.catchUp();
+  async catchUp(): Promise<JournalPosition> {
+    const at = await this.#reader.catchUp();
+    this.isCaughtUp = true;
+    return at;
   }
 
   /** Follows until finish(). Rejects with JournalDamaged: the shard cannot be served. */
@@ -53,8 +55,7 @@ export class Follower {
 
   async #loop(): Promise<void> {
     while (!this.#isEnding) {
-      await this.#reader.catchUp();
-      this.isCaughtUp = true;
+      await this.catchUp();
       if (!this.#isEnding) await Promise.race([this.#sleep(FOLLOW_MS), this.#called()]);
     }
   }
@@ -63,6 +64,12 @@ export class Follower {
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
+  }
+
+  /** Ends following; what was folded stays as it is. */
+  end(): void {
+    this.#isEnding = true;
+    this.#wake();
   }
 
   /** Looks at the journal now. */

@@ -22,12 +22,16 @@ import {
 import type { Decider, ShardActors } from "./program.ts";
 import { Repeats } from "./repeats.ts";
 import { Shard } from "./shard.ts";
-import { type LifeParts, Released, ShardLife } from "./shard_life.ts";
+import { type LifeParts, Released, ShardLife, Unwanted } from "./shard_life.ts";
 import { Snapshotter } from "./snapshots.ts";
 import { TickLoop } from "./tick_loop.ts";
 
 /** How often a node of several looks whether another one should own one of its shards, milliseconds. */
 const PLACE_MS = 500;
+/** Nodes that have a shard's state: the first ones of its ranking. One of them owns it, the others follow. */
+const REPLICAS = 2;
+/** A node that joins listens so long before it follows anything, milliseconds. */
+const LISTEN_MS = 500;
 /** How often a node that serves without a lease looks who owns the journal, milliseconds. */
 const LOOK_MS = 1000;
 
@@ -68,6 +72,8 @@ export class RuntimeNode {
   readonly #lives: readonly ShardLife[];
   readonly #snapshotter: Snapshotter;
   readonly #gaps: InboxGaps;
+  /** Shards whose journals this node, or one it heard of, found damaged. */
+  readonly #damaged = new Set<number>();
   #closing = false;
   #stops: (() => void)[] = [];
   /** The start failed: nothing that waits goes on. */
@@ -149,10 +155,12 @@ export class RuntimeNode {
         owned: shards.filter((s) => s.accepting).map((s) => ({ shard: s.id, epoch: s.epoch })),
         following: (this.#lives ?? []).filter((l) => l.isFollowing).map((l) => l.id),
         leaving: this.#closing,
+        damaged: [...this.#damaged],
       }),
       onGap: this.#gaps.found,
       wake: () => this.loop.wake(),
       changed: () => this.#place(),
+      onDamage: (shard, by) => this.#condemn(shard, by),
       onHandOver: (shard) => this.#lives[shard]?.hurry(),
     });
   }
@@ -197,9 +205,10 @@ export class RuntimeNode {
 
   /** One of several nodes: a journal that is damaged keeps it from one shard, not from the others. */
   async #liveAll(): Promise<void> {
+    await this.#sleep(LISTEN_MS);
     for (const life of this.#lives) {
       try {
-        await life.load();
+        if (this.#isWanted(life)) await life.load();
       } catch (e) {
         if (!(e instanceof JournalDamaged)) throw e;
         this.#onShardStopped(life.shard, e);
@@ -209,13 +218,28 @@ export class RuntimeNode {
     }
   }
 
+  #isWanted(life: ShardLife): boolean {
+    return this.cluster !== null && !this.#damaged.has(life.id) && this.cluster.rankHere(life.id) < REPLICAS;
+  }
+
+  /**
+   * Another node found a shard's journal damaged. Who owns it and has its appends acknowledged goes on; nobody else
+   * begins to, and a restart asks the journal again.
+   */
+  #condemn(shard: number, by: string): void {
+    const s = this.shards[shard];
+    if (s === undefined || s.serving || this.#damaged.has(shard)) return;
+    this.#onShardStopped(s, new JournalDamaged(`shard ${shard}: node ${by} found its journal damaged`, 0));
+  }
+
   /** One of several nodes: a shard is followed, served for a while, and followed again. */
   async #live(life: ShardLife): Promise<void> {
     for (let isFirst = true; ; isFirst = false) {
       try {
-        if (!isFirst) {
-          life.begin();
-          await life.load();
+        if (!isFirst) life.begin();
+        while (!life.isFollowing) {
+          if (this.#isWanted(life)) await life.load();
+          else await this.#sleep(PLACE_MS / 2);
         }
         this.cluster?.membership.announceNow();
         await life.own();
@@ -226,7 +250,7 @@ export class RuntimeNode {
         if (!(why instanceof Deposed || why instanceof Released)) return;
       } catch (e) {
         if (e instanceof Abandoned) return;
-        if (!(e instanceof Deposed)) {
+        if (!(e instanceof Deposed || e instanceof Unwanted)) {
           this.#onShardStopped(life.shard, e as Error);
           return life.leave();
         }
@@ -253,6 +277,7 @@ export class RuntimeNode {
 
   /** A shard that another node took over is followed again; what else stops one is for good. */
   #onShardStopped(s: Shard, e: Error): void {
+    if (e instanceof JournalDamaged) this.#damaged.add(s.id);
     const event = this.cluster !== null && e instanceof Deposed ? "shard_deposed" : "shard_stopped";
     this.#o.report(event, { shard: s.id, error: e.name, message: e.message });
     this.cluster?.membership.announceNow();
@@ -261,7 +286,9 @@ export class RuntimeNode {
   /** Hands a shard over that another node should own and is ready for; one at a time. */
   #place(): void {
     const { cluster } = this;
-    if (cluster === null || this.#lives.some((l) => l.isHandingOver)) return;
+    if (cluster === null) return;
+    for (const life of this.#lives) life.want(this.#isWanted(life), this.#damaged.has(life.id));
+    if (this.#lives.some((l) => l.isHandingOver)) return;
     for (const life of this.#lives) {
       const to = life.shard.accepting ? cluster.nextOwner(life.id) : null;
       if (to === null) continue;

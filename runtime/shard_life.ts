@@ -21,12 +21,19 @@ const RANK_MS = 700;
 /** After a planned release the next owner looks so often, milliseconds. */
 const HURRY_MS = 20;
 const HURRIES = 50;
+/** A follower that is not wanted stays so long, milliseconds: nodes that go away often come back. */
+const UNWANTED_MS = 5000;
 /** How long a hand-over waits for frames under way before it is given up, milliseconds. */
 const LAST_FRAMES_MS = 2000;
 
 /** The shard was handed over as planned. */
 export class Released extends Error {
   override name = "Released";
+}
+
+/** Other nodes follow the shard in this one's place. */
+export class Unwanted extends Error {
+  override name = "Unwanted";
 }
 
 /** What a life needs of its node. */
@@ -51,6 +58,8 @@ export class ShardLife {
   #follower: Follower | null = null;
   #broken: Promise<never> = new Promise(() => {});
   #ended = Promise.withResolvers<Error>();
+  #unwanted = Promise.withResolvers<never>();
+  #unwantedUs: number | null = null;
   #handingOver = false;
   /** Where the state stands that was released; null without one. */
   #from: JournalPosition | null = null;
@@ -121,10 +130,26 @@ export class ShardLife {
 
   /**
    * Waits for the lease, claims the journal, folds what came until then, and serves. Rejects with JournalDamaged, also
-   * while it waits; with Deposed when a rival was faster at the very end.
+   * while it waits; with Deposed when a rival was faster at the very end; with Unwanted (see want).
    */
   own(): Promise<void> {
-    return Promise.race([this.#broken, this.#named(this.#own())]);
+    this.#unwanted = Promise.withResolvers<never>();
+    this.#unwantedUs = null;
+    return Promise.race([this.#broken, this.#unwanted.promise, this.#named(this.#own())]);
+  }
+
+  /**
+   * Whether this node should follow the shard; a follower that should not for a while gives up waiting to own it, at
+   * once when the journal is damaged.
+   */
+  want(isWanted: boolean, isDamaged: boolean): void {
+    const nowUs = this.#p.options.clock.monotonicUs();
+    const isWaiting = this.isFollowing && this.#keeper?.holds === false;
+    if (isWanted || !isWaiting) this.#unwantedUs = null;
+    else this.#unwantedUs ??= nowUs;
+    const stays_ms = isDamaged ? 0 : UNWANTED_MS;
+    if (this.#unwantedUs === null || nowUs - this.#unwantedUs < stays_ms * 1000) return;
+    this.#unwanted.reject(new Unwanted(`shard ${this.id} is followed elsewhere`));
   }
 
   async #own(): Promise<void> {
@@ -289,6 +314,7 @@ export class ShardLife {
       for (let source = 0; source < shards.length; source++) actors.abandon(source, 0);
     }
     shards[this.id] = shard;
+    this.#follower?.end();
     this.#follower = null;
     this.#ended = Promise.withResolvers<Error>();
   }

@@ -52,7 +52,10 @@ export class DamagePhase {
     }
     await this.#noticed(() => cluster.machines.every((m) => m.damage !== null));
     for (const { host, damage } of cluster.machines) {
-      const named = damage?.includes(`(sequence ${sequence})`) === true && damage.includes(`shard ${shard}:`);
+      // One that follows other shards hears of it.
+      const heard = cluster.isShared && damage?.includes("found its journal damaged") === true;
+      const found = damage?.includes(`(sequence ${sequence})`) === true || heard;
+      const named = found && damage?.includes(`shard ${shard}:`) === true;
       if (named) continue;
       throw new Violation("damage", `${host.name} says "${damage}" of frame ${sequence} of shard ${shard}`);
     }
@@ -78,6 +81,7 @@ export class DamagePhase {
     await this.#traffic();
     for (const m of cluster.machines) {
       if (!m.disk.names.some((name) => name.startsWith(`${shard}/`))) continue;
+      cluster.end(m);
       m.damage = null;
       cluster.boot(m);
       await this.#noticed(() => m.damage !== null);

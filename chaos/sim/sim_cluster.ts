@@ -145,9 +145,10 @@ export class SimCluster {
     } else this.#fail(error);
   }
 
+  /** A node of several goes on with its other shards, and warns the others of this one. */
   #endDamaged(m: Machine, message: string): void {
-    m.damage = message;
-    this.end(m);
+    m.damage ??= message;
+    if (!this.isShared) this.end(m);
   }
 
   /** Ends the process at once, for good. */

@@ -11,7 +11,7 @@ import type { Versions } from "../program.ts";
 import type { Shard } from "../shard.ts";
 import type { Tick } from "../tick.ts";
 import type { Exchange } from "../tick_loop.ts";
-import { readAnnouncement, readHandOver, writeHandOver } from "../wire/announcement.ts";
+import { type Announcement, readAnnouncement, readHandOver, writeHandOver } from "../wire/announcement.ts";
 import { readFind, readFound } from "../wire/find.ts";
 import * as Wire from "../wire/wire_head.ts";
 import { Deliveries } from "./deliveries.ts";
@@ -49,6 +49,8 @@ export interface ClusterParts {
   readonly wake: () => void;
   /** Nodes, routes or followers changed. */
   readonly changed: () => void;
+  /** A node found a shard's journal damaged. */
+  readonly onDamage: (shard: number, node: string) => void;
   /** The owner released a shard for this node. */
   readonly onHandOver: (shard: number) => void;
 }
@@ -183,6 +185,11 @@ export class Cluster implements Exchange {
     return { rows: this.#desk.rowsAsked, missed: this.#desk.rowsMissed };
   }
 
+  #heard(a: Announcement): void {
+    this.membership.heard(a);
+    for (const shard of a.damaged) this.#p.onDamage(shard, a.from);
+  }
+
   #onFrame(bytes: Uint8Array): void {
     try {
       this.#dispatch(bytes);
@@ -202,7 +209,7 @@ export class Cluster implements Exchange {
     const { kind, from, reader } = head;
     switch (kind) {
       case Wire.WIRE_ANNOUNCEMENT:
-        this.membership.heard(readAnnouncement(reader, from));
+        this.#heard(readAnnouncement(reader, from));
         break;
       case Wire.WIRE_ROWS:
         this.#rows.take(bytes, head);

@@ -56,6 +56,7 @@ class Host implements Timers {
         owned: [...this.owned].sort(([a], [b]) => a - b).map(([shard, epoch]) => ({ shard, epoch })),
         following: [...this.following],
         leaving: this.leaving,
+        damaged: [],
       }),
       changed: () => {
         this.changes++;
@@ -147,6 +148,7 @@ const said = (from: string, number: number, more: Partial<Announcement> = {}): A
   leaving: false,
   owned: [],
   following: [],
+  damaged: [],
   ...more,
 });
 
@@ -341,6 +343,7 @@ const announcement = fc
   .map(
     ({ who, owned, ...rest }): Announcement => ({
       ...rest,
+      damaged: [],
       from: NAMES[who],
       owned: owned.map(({ shard, epoch }) => ({ shard, epoch: 3 * epoch + who })),
     }),
@@ -386,7 +389,7 @@ test("whatever is said in whatever order, the newest boot's newest word counts, 
         clock: new SimWorld(1),
         timers,
         transport: new MemoryNetwork(() => {}).transport("me"),
-        describe: () => ({ owned: [], following: [], leaving: false }),
+        describe: () => ({ owned: [], following: [], leaving: false, damaged: [] }),
         changed: () => void changes++,
       });
       let before = expected([]);

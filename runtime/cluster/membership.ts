@@ -20,7 +20,7 @@ export const NODES_MAX = 64;
 const REPLACED_MAX = 4;
 
 /** What a node says of itself beyond its name, boot and weight. */
-export type Described = Pick<Announcement, "owned" | "following" | "leaving">;
+export type Described = Pick<Announcement, "owned" | "following" | "leaving" | "damaged">;
 
 export interface MembershipOptions {
   readonly node: string;

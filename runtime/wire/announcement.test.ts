@@ -20,6 +20,7 @@ const announcement: fc.Arbitrary<Announcement> = fc.record(
       maxLength: 64,
     }),
     following: fc.uniqueArray(shard, { maxLength: 64 }),
+    damaged: fc.uniqueArray(shard, { maxLength: 64 }),
   },
   { noNullPrototype: true },
 );
@@ -45,7 +46,7 @@ test("announcements are read back as they were made; damage gives WireDamaged or
 });
 
 test("no announcement is made that nobody could read", () => {
-  const said = { from: "a", boot: "b", number: 1, weight: 1, leaving: false, owned: [], following: [] };
+  const said = { from: "a", boot: "b", number: 1, weight: 1, leaving: false, owned: [], following: [], damaged: [] };
   const epoch = 1;
   const bad: Partial<Announcement>[] = [
     { from: "" },
@@ -56,6 +57,7 @@ test("no announcement is made that nobody could read", () => {
     { weight: -1 },
     { following: [64] },
     { following: [1, 1] },
+    { damaged: [2, 2] },
     { owned: [{ shard: -1, epoch }] },
     {
       owned: [
@@ -75,7 +77,7 @@ test("a node that is neither leaving nor not is refused", () => {
     const frame = frameOf(WIRE_ANNOUNCEMENT, (w) => {
       for (const byte of [1, 97, 7]) w.u8(byte);
       w.f64(1);
-      for (const byte of [leaving, 0, 0]) w.u8(byte);
+      for (const byte of [leaving, 0, 0, 0]) w.u8(byte);
     });
     return readAnnouncement(readHead(frame).reader, "x");
   };

@@ -2,7 +2,8 @@
  * What a node says of itself to all others, and what an owner says to the node that it hands a shard over to.
  *
  *   announcement: boot text | number varint | weight f64 | leaving u8 |
- *                 count u8, then (shard u8, epoch varint) of each shard owned | count u8, then each shard followed u8
+ *                 count u8, then (shard u8, epoch varint) of each shard owned | count u8, then each shard followed u8 |
+ *                 count u8, then each shard with a damaged journal u8
  *   hand-over:    shard u8 | epoch varint
  */
 import { type ByteReader, ByteWriter } from "../kernel/bytes.ts";
@@ -36,6 +37,8 @@ export interface Announcement {
   readonly owned: readonly { readonly shard: number; readonly epoch: number }[];
   /** Shards that it follows up to the journal's tail. */
   readonly following: readonly number[];
+  /** Shards whose journals it found damaged: nobody may begin to own them. */
+  readonly damaged: readonly number[];
 }
 
 /** An owner has released a shard: claim it now. */
@@ -49,7 +52,8 @@ export interface HandOver {
 /** RangeError when a field is out of its range, or a shard is named twice in one list. */
 export function writeAnnouncement(a: Announcement): Uint8Array {
   if (!isWeight(a.weight)) throw new RangeError(`not a weight: ${a.weight}`);
-  if (!isDistinct(a.owned.map((o) => o.shard)) || !isDistinct(a.following)) throw new RangeError("a shard twice");
+  const lists = [a.owned.map((o) => o.shard), a.following, a.damaged];
+  if (!lists.every(isDistinct)) throw new RangeError("a shard twice");
   const w = new ByteWriter(256);
   writeHead(w, WIRE_ANNOUNCEMENT, a.from);
   writeText(w, a.boot, 1);
@@ -63,6 +67,8 @@ export function writeAnnouncement(a: Announcement): Uint8Array {
   }
   w.u8(a.following.length);
   for (const shard of a.following) writeShard(w, shard);
+  w.u8(a.damaged.length);
+  for (const shard of a.damaged) writeShard(w, shard);
   return finished(w);
 }
 
@@ -76,9 +82,10 @@ export function readAnnouncement(reader: ByteReader, from: string): Announcement
     const leaving = readBoolean(reader);
     const owned = readList(reader, () => ({ shard: readShard(reader), epoch: reader.varint() }));
     const following = readList(reader, () => readShard(reader));
-    if (!isDistinct(owned.map((o) => o.shard)) || !isDistinct(following)) throw new WireDamaged("a shard twice");
+    const damaged = readList(reader, () => readShard(reader));
+    if (![owned.map((o) => o.shard), following, damaged].every(isDistinct)) throw new WireDamaged("a shard twice");
     readEnd(reader);
-    return { from, boot, number, weight, leaving, owned, following };
+    return { from, boot, number, weight, leaving, owned, following, damaged };
   });
 }
 
