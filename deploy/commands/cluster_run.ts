@@ -6,7 +6,7 @@ import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { createDemoTenant, openIdentity } from "../../gateway/identity/identity.ts";
-import { type NatsEngine, startNats } from "../engines/nats.ts";
+import { KeptNats } from "../engines/kept_nats.ts";
 import { type NodeProcess, startNodeProcess } from "./node_process.ts";
 
 const HELP = `npm run cluster -- [options]     several nodes on this machine
@@ -64,7 +64,8 @@ function readArguments(argv: readonly string[]): Arguments | null {
 class LocalCluster {
   readonly #a: Arguments;
   readonly nodes: { name: string; process: NodeProcess }[] = [];
-  #nats: NatsEngine | null = null;
+  #nats: KeptNats | null = null;
+  #ending = false;
   api_key = "";
 
   constructor(a: Arguments) {
@@ -80,7 +81,13 @@ class LocalCluster {
     await mkdir(data_dir, { recursive: true });
     say("starting nats-server ...");
     // From here on the folder is this command's: until then ready.json may be that of a cluster that runs.
-    this.#nats = await startNats({ data_dir: join(data_dir, "nats"), port: nats_port, progress: say });
+    this.#nats = await KeptNats.start({
+      data_dir: join(data_dir, "nats"),
+      port: nats_port,
+      progress: say,
+      onDown: (message) => say(`${message}: decisions wait until it is back`),
+      onUp: ({ pid }) => say(`nats-server started again, pid ${pid}`),
+    });
     await rm(this.ready_file, { force: true });
     const tenants_path = join(data_dir, "tenants.json");
     this.api_key = createDemoTenant(tenants_path).key;
@@ -94,6 +101,11 @@ class LocalCluster {
         const args = [...shared, "--node", name];
         const process = await startNodeProcess({ data_dir: join(data_dir, name), args });
         this.nodes.push({ name, process });
+        const gone = (): void => {
+          if (!this.#ending)
+            say(`${name} ended; its shards go to the other nodes (log: ${join(data_dir, name, "logs")})`);
+        };
+        process.exited.then(gone, gone);
       }),
     );
     for (const s of started) if (s.status === "rejected") throw s.reason as Error;
@@ -110,6 +122,7 @@ class LocalCluster {
   }
 
   async stop(): Promise<void> {
+    this.#ending = true;
     if (this.#nats === null) return;
     await rm(this.ready_file, { force: true });
     // One after the other: each hands its shards to those that are left.
@@ -139,7 +152,10 @@ export async function runCluster(argv: readonly string[]): Promise<number> {
   const alive = setInterval(() => {}, 60_000);
   try {
     const started = performance.now();
-    await cluster.start(say);
+    const starting = cluster.start(say);
+    // Asked to end while it starts: what has started is ended, the rest with this process.
+    starting.catch(() => {});
+    if ((await Promise.race([starting, asked])) === 0) return 0;
     for (const { name, process: p } of cluster.nodes) say(`${name}  gRPC ${p.grpc}  REST ${p.rest}  pid ${p.pid}`);
     say(`API key ${cluster.api_key}`);
     const [{ process: first }] = cluster.nodes;

@@ -31,6 +31,8 @@ export interface NodeProcessOptions {
 }
 
 export interface NodeProcess extends ReadyNode {
+  /** Resolves when the process is gone, for whatever reason. */
+  readonly exited: Promise<unknown>;
   /** Intake stops, what was taken is answered, and the process is gone when it resolves. */
   stop(): Promise<void>;
 }
@@ -55,7 +57,7 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
       ready = found;
     },
   });
-  return { ...(ready as ReadyNode), stop: () => running.stop(STOP_GRACE_MS) };
+  return { ...(ready as ReadyNode), exited: running.exited, stop: () => running.stop(STOP_GRACE_MS) };
 }
 
 /** Reads ready.json. Rejects with a message that says what to do. */
