@@ -206,6 +206,7 @@ export class RuntimeNode {
   /** One of several nodes: a journal that is damaged keeps it from one shard, not from the others. */
   async #liveAll(): Promise<void> {
     await this.#sleep(LISTEN_MS);
+    this.cluster?.join();
     for (const life of this.#lives) {
       try {
         if (this.#isWanted(life)) await life.load();

@@ -13,6 +13,7 @@ import { createLog } from "../../gateway/log.ts";
 import { DemoFeed } from "../demo/feed.ts";
 import { KeptNats } from "../engines/kept_nats.ts";
 import { freePort } from "../engines/ports.ts";
+import { clusterKey } from "../node/cluster_key.ts";
 import { NodeFeatureExport } from "../node/feature_export.ts";
 import { DEFAULT_MODEL, type FraudNode, startFraudNode } from "../node/fraud_node.ts";
 import { LiveLine } from "../node/live_line.ts";
@@ -39,7 +40,7 @@ const HELP = `npm start -- [options]     decide payments on this machine
   --cluster                 be one of several nodes on the nats-server of --nats-url: they share the shards out
   --node NAME               name of this node in the cluster (default: one drawn at the first start)
   --weight N                share of the shards it should own, against other nodes' weights (default 100)
-  --config-dir DIR          tenants.json and secrets.json, the same for all nodes (default: the data folder)
+  --config-dir DIR          tenants.json, secrets.json, cluster.key, the same for all nodes (default: the data folder)
   --take-over               claim the shards at once, without waiting for the lease of a node that holds them
   --no-nats-intake          do not consume fraud.transaction.events
   --log FILE                JSON log (default DIR/logs/node.log; "-" is stdout)
@@ -182,6 +183,10 @@ function startKeptNats(port: number): Promise<KeptNats> {
   });
 }
 
+function clusterOf(config_dir: string): { weight: number; key: string } {
+  return { weight: whole("weight", args.weight, 0, 1_000_000), key: clusterKey(config_dir) };
+}
+
 async function main(): Promise<void> {
   const shards = whole("shards", args.shards, 1, 64);
   const nats_port = whole("nats-port", args["nats-port"], 0, 65535);
@@ -204,7 +209,7 @@ async function main(): Promise<void> {
     nats_url,
     tenants_path,
     secrets_path: join(config_dir, "secrets.json"),
-    ...(args.cluster ? { cluster: { weight: whole("weight", args.weight, 0, 1_000_000) } } : {}),
+    ...(args.cluster ? { cluster: clusterOf(config_dir) } : {}),
     ...(args.node === undefined ? {} : { node_name: args.node }),
     grpc_port: await freePort(whole("grpc-port", args["grpc-port"], 0, 65535)),
     rest_port: await freePort(whole("rest-port", args["rest-port"], 0, 65535)),

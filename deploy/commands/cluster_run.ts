@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { createDemoTenant, openIdentity } from "../../gateway/identity/identity.ts";
 import { KeptNats } from "../engines/kept_nats.ts";
+import { clusterKey } from "../node/cluster_key.ts";
 import { type NodeProcess, startNodeProcess } from "./node_process.ts";
 
 const HELP = `npm run cluster -- [options]     several nodes on this machine
@@ -93,6 +94,7 @@ class LocalCluster {
     this.api_key = createDemoTenant(tenants_path).key;
     // Made once, before nodes would make it at the same time.
     openIdentity({ tenants_path, secrets_path: join(data_dir, "secrets.json") });
+    clusterKey(data_dir);
     say(`starting ${nodes} nodes with ${shards} shards ...`);
     const names = Array.from({ length: nodes }, (_, i) => `node-${i + 1}`);
     const shared = ["--cluster", "--nats-url", this.#nats.url, "--config-dir", data_dir, "--shards", String(shards)];

@@ -71,7 +71,7 @@ export interface FraudNodeOptions {
   readonly late_tolerance_us?: number;
   readonly cuda?: boolean;
   /** One of several nodes over the same journals, which share the shards out; absent: this node owns all of them. */
-  readonly cluster?: { readonly weight: number };
+  readonly cluster?: { readonly weight: number /** Secret of its nodes. */; readonly key: string };
   /** This node's name, for good; default one that is drawn at the first start. */
   readonly node_name?: string;
   /** Keys of all tenants, the same on all nodes; default secrets.json in `data_dir`. */
@@ -215,7 +215,7 @@ const ROUTER_BLOCKS = 32;
 
 function clusterParts(node: string, o: FraudNodeOptions, p: RuntimeParts) {
   return {
-    transport: new NatsTransport(p.link, node, (e) =>
+    transport: new NatsTransport(p.link, node, o.cluster?.key ?? "", (e) =>
       o.log.error({ name: e.name, message: e.message }, "frame failed"),
     ),
     router_blocks_max: ROUTER_BLOCKS,
@@ -253,7 +253,7 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
     features_version: FEATURES_VERSION,
     rates_version: p.identity.tenants[0]?.rates_version ?? "",
     snapshot_layout: `${SNAPSHOT_LAYOUT}`,
-    cluster: o.cluster === undefined ? null : { ...o.cluster, ...clusterParts(node, o, p) },
+    cluster: o.cluster === undefined ? null : { weight: o.cluster.weight, ...clusterParts(node, o, p) },
     report: (event, detail) => {
       if (event === "shard_stopped") {
         o.log.fatal(detail, event);

@@ -135,6 +135,13 @@ export class Cluster implements Exchange {
     const { onGap, wake } = p;
     this.#deliveries = new Deliveries({ node, shards, transport, routes, timers, onGap, wake });
     transport.listen((bytes) => this.#onFrame(bytes));
+  }
+
+  /** Begins to announce this node, which has listened for a while. Throws when another process has its name. */
+  join(): void {
+    if (this.membership.doubles > 0) {
+      throw new Error(`another process runs as node ${this.#p.node}: end it, or give this one another name`);
+    }
     this.membership.start();
   }
 

@@ -99,7 +99,8 @@ export class Deliveries {
     this.#came.n = 0;
     const head = readDelivery(reader, from, this.#came);
     const target = this.#o.shards[head.target];
-    if (target === undefined || this.#o.shards[head.source] === undefined || !target.serving) return;
+    const source = this.#o.shards[head.source];
+    if (target === undefined || source === undefined || source === target || !target.serving) return;
     if (!target.admits(head.source, head.epoch, head.takeover)) return;
     take(target, head.source, head.after, head.upTo, this.#came, this.#o.onGap);
     if (target.inboxWaiting > 0) this.#o.wake();

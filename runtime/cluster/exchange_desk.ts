@@ -285,6 +285,9 @@ export class ExchangeDesk implements RemoteEntities {
     const asked = new Uint8Array(sources.length * shards.length);
     for (let i = 0; i < rows.n; i++) asked[rows.source[i] * shards.length + rows.target[i]] = 1;
     sources.forEach((source, k) => {
+      // A node that speaks for what is no shard, or for one of this node's own, is told nothing.
+      const own = shards[source.shard];
+      if (own === undefined || own.serving) return;
       for (const target of shards) {
         const at = k * shards.length + target.id;
         if (asked[at] === 0 || !target.serving) continue;

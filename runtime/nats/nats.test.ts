@@ -67,7 +67,7 @@ transportContract("NATS transport", async () => {
   const open = async (node: string): Promise<NatsTransport> => {
     const link = await connectNats({ servers: server.address });
     links.push(link);
-    return new NatsTransport(link, node, (error) => errors.push(error));
+    return new NatsTransport(link, node, "key", (error) => errors.push(error));
   };
   const close = async (): Promise<void> => {
     for (const link of links) await link.close();
@@ -281,8 +281,8 @@ test("the fsync probe measures and leaves nothing behind", async () => {
 async function pair(): Promise<{ a: NatsTransport; links: NatsLink[]; got: number[]; errors: string[] }> {
   const links = [await connectNats({ servers: server.address }), await connectNats({ servers: server.address })];
   const [got, errors]: [number[], string[]] = [[], []];
-  const a = new NatsTransport(links[0], "a", (error) => errors.push(`a: ${error.message}`));
-  const b = new NatsTransport(links[1], "b", (error) => errors.push(`b: ${error.message}`));
+  const a = new NatsTransport(links[0], "a", "key", (error) => errors.push(`a: ${error.message}`));
+  const b = new NatsTransport(links[1], "b", "key", (error) => errors.push(`b: ${error.message}`));
   b.listen((bytes) => {
     got.push(bytes[0]);
     if (bytes[0] === 9) throw new Error("nine");
@@ -321,4 +321,25 @@ test("a transport refuses frames while its link is down, and its listener hears 
   assert.deepEqual([got, errors], [[3, 4], []]);
   for (const link of links) await link.close();
   assert.equal(a.send("b", Uint8Array.of(5)), false);
+});
+
+test("nodes hear only messages with the tag of their cluster's key", async (t) => {
+  const links = await Promise.all([0, 1, 2].map(() => connectNats({ servers: server.address })));
+  t.after(() => Promise.all(links.map((l) => l.close())));
+  const errors: string[] = [];
+  const make = (i: number, node: string, key: string) =>
+    new NatsTransport(links[i], node, key, (error) => errors.push(error.message));
+  const [a, b, stranger] = [make(0, "a", "ours"), make(1, "b", "ours"), make(2, "x", "theirs")];
+  const heard: number[] = [];
+  b.listen((bytes) => heard.push(bytes[0]));
+  await links[1].client.flush();
+  stranger.send("b", Uint8Array.of(1));
+  links[2].client.publish(`fg.n.${Buffer.from("b").toString("base64url")}`, Uint8Array.of(2));
+  await links[2].client.flush();
+  await links[1].client.flush();
+  a.send("b", Uint8Array.of(3));
+  await until(() => heard.length > 0, "the node's own message");
+  assert.deepEqual(heard, [3]);
+  assert.equal(b.foreign, 2);
+  assert.equal(errors.length, 1, "said once, counted always");
 });

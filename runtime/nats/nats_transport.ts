@@ -2,15 +2,20 @@
  * The Transport over NATS core: `fg.n.<node>` for one node, `fg.n.all.<node>.<instance>` for all, names in base64url.
  * At most once: nothing is stored, nothing is sent again, and what goes out while the link is down is lost.
  *
+ * Each message ends with a tag (HMAC-SHA256 over subject and bytes, 16 bytes) by the cluster's key: what others publish
+ * there is dropped before anything of it is read.
+ *
  * The instance is random and tells a transport its own broadcasts from those of another process with the same name,
  * which must be heard so that somebody can notice.
  */
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { nuid, type Subscription } from "@nats-io/nats-core";
 import { type Transport, WIRE_BYTES_MAX } from "../ports.ts";
 import { aligned } from "./aligned.ts";
 import type { NatsLink } from "./connection.ts";
 
 const PREFIX = "fg.n.";
+const TAG_BYTES = 16;
 /** More receivers than a cluster has nodes: names that are gone are forgotten with the rest. */
 const SUBJECTS_MAX = 256;
 
@@ -18,15 +23,23 @@ export class NatsTransport implements Transport {
   readonly node: string;
   readonly #link: NatsLink;
   readonly #onError: (error: Error) => void;
+  readonly #key: string;
   readonly #everyone: string;
   readonly #subjects = new Map<string, string>();
   #subscriptions: Subscription[] = [];
   #listens = false;
   #closed = false;
 
-  /** `onError` is told what a listener threw, and why a frame or a subscription was refused; it must not throw. */
-  constructor(link: NatsLink, node: string, onError: (error: Error) => void) {
+  /** Messages without the tag of this cluster's key. */
+  foreign = 0;
+
+  /**
+   * `key`: the secret of the cluster's nodes. `onError` is told what a listener threw, and why a frame or a
+   * subscription was refused; it must not throw.
+   */
+  constructor(link: NatsLink, node: string, key: string, onError: (error: Error) => void) {
     this.node = node;
+    this.#key = key;
     this.#link = link;
     this.#onError = onError;
     this.#everyone = `${PREFIX}all.${token(node)}.${nuid.next()}`;
@@ -48,7 +61,7 @@ export class NatsTransport implements Transport {
       this.#link.client.subscribe(subject, {
         callback: (error, message) => {
           if (error !== null) this.#onError(error);
-          else if (message.subject !== this.#everyone) this.#tell(onFrame, message.data);
+          else if (message.subject !== this.#everyone) this.#take(onFrame, message.subject, message.data);
         },
       }),
     );
@@ -58,6 +71,17 @@ export class NatsTransport implements Transport {
     this.#closed = true;
     if (!this.#link.client.isClosed()) for (const subscription of this.#subscriptions) subscription.unsubscribe();
     this.#subscriptions = [];
+  }
+
+  #take(onFrame: (bytes: Uint8Array) => void, subject: string, data: Uint8Array): void {
+    const end = data.length - TAG_BYTES;
+    const isOurs = end >= 0 && timingSafeEqual(this.#tag(subject, data.subarray(0, end)), data.subarray(end));
+    if (isOurs) this.#tell(onFrame, data.subarray(0, end));
+    else if (this.foreign++ === 0) this.#onError(new Error(`a message on ${subject} is not of this cluster's nodes`));
+  }
+
+  #tag(subject: string, bytes: Uint8Array): Uint8Array {
+    return createHmac("sha256", this.#key).update(subject).update(bytes).digest().subarray(0, TAG_BYTES);
   }
 
   /** An error that left the callback would end the client's reading, and with it everything on the link. */
@@ -72,7 +96,10 @@ export class NatsTransport implements Transport {
   #publish(subject: string, bytes: Uint8Array): boolean {
     if (bytes.length > WIRE_BYTES_MAX || this.#closed || !this.#link.up) return false;
     try {
-      this.#link.client.publish(subject, bytes);
+      const message = new Uint8Array(bytes.length + TAG_BYTES);
+      message.set(bytes);
+      message.set(this.#tag(subject, bytes), bytes.length);
+      this.#link.client.publish(subject, message);
       return true;
     } catch (error) {
       // The server takes less than WIRE_BYTES_MAX, or the client is closing.
