@@ -183,6 +183,12 @@ function startKeptNats(port: number): Promise<KeptNats> {
   });
 }
 
+/** The port asked for, or a free one when it is taken. For any one the system chooses, when it is bound. */
+async function portOf(name: string, text: string): Promise<number> {
+  const port = whole(name, text, 0, 65535);
+  return port === 0 ? 0 : freePort(port);
+}
+
 function clusterOf(config_dir: string): { weight: number; key: string } {
   return { weight: whole("weight", args.weight, 0, 1_000_000), key: clusterKey(config_dir) };
 }
@@ -211,8 +217,8 @@ async function main(): Promise<void> {
     secrets_path: join(config_dir, "secrets.json"),
     ...(args.cluster ? { cluster: clusterOf(config_dir) } : {}),
     ...(args.node === undefined ? {} : { node_name: args.node }),
-    grpc_port: await freePort(whole("grpc-port", args["grpc-port"], 0, 65535)),
-    rest_port: await freePort(whole("rest-port", args["rest-port"], 0, 65535)),
+    grpc_port: await portOf("grpc-port", args["grpc-port"]),
+    rest_port: await portOf("rest-port", args["rest-port"]),
     shards,
     log,
     model_dir: args.model === "none" ? null : resolve(args.model),
