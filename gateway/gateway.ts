@@ -6,6 +6,7 @@ import type { Registry } from "prom-client";
 import type { Clock, Intake, Timers } from "../runtime/ports.ts";
 import { CallDesk } from "./calls/call_desk.ts";
 import type { DecisionTexts } from "./codec/reason_texts.ts";
+import type { AdminOptions } from "./control/admin_service.ts";
 import { type GrpcServer, startGrpcServer } from "./grpc/grpc_server.ts";
 import type { Identity } from "./identity/identity.ts";
 import type { Logger } from "./log.ts";
@@ -35,6 +36,10 @@ export interface GatewayOptions {
   readonly grpc_port: number;
   readonly rest_port: number;
   readonly tls?: TlsOptions;
+  /** What operators may do and who they are; without it there is no Admin service. */
+  readonly admin?: AdminOptions;
+  /** False: takes no payments; health, metrics and operations are served. Default true. */
+  readonly payments?: boolean;
   /** Public NATS streams; without them nothing is consumed from NATS. */
   readonly streams?: PublicStreams;
   readonly tracing?: TracingOptions;
@@ -65,8 +70,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { intake, decisions, clock, timers, texts, identity, log } = options;
   const provisional = (rows: number) => metrics.provisional(rows);
   const desk = new CallDesk({ intake, decisions, clock, timers, texts, tracer, provisional });
-  const shared = { host, desk, identity, metrics, ...tls };
-  const grpc = await startGrpcServer({ ...shared, port: options.grpc_port });
+  const shared = { host, desk, identity, metrics, payments: options.payments ?? true, ...tls };
+  const admin = options.admin === undefined ? null : { ...options.admin, identity, log };
+  const grpc = await startGrpcServer({ ...shared, admin, port: options.grpc_port });
   let rest: RestServer;
   try {
     const { readiness } = options;

@@ -209,6 +209,33 @@ export class RowBlock {
 export const LOCATION_NONE = 0x7fffffff;
 const EMPTY = new Uint8Array(0);
 
+/** Every row of a block, in order: the list of rows of whoever means all. Never written to. */
+export const ALL_ROWS = Uint16Array.from({ length: BLOCK_ROWS }, (_, r) => r);
+
+/** Whether row r changes its merchant's state: a payment, or an outcome that labels one. */
+export function concernsMerchant(b: RowBlock, r: number): boolean {
+  const kind = b.kind[r];
+  return isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE);
+}
+
+export function hasDevice(b: RowBlock, r: number): boolean {
+  return (b.device.hi[r] | b.device.lo[r]) !== 0;
+}
+
+/** Copies what was decided of row `from[i]` to row `to[r]`: all of the decision but its version. */
+export function copyDecided(from: RowBlock, i: number, to: RowBlock, r: number): void {
+  to.score[r] = from.score[i];
+  to.outcome[r] = from.outcome[i];
+  to.degraded[r] = from.degraded[i];
+  to.flags[r] = from.flags[i];
+  to.rules.hi[r] = from.rules.hi[i];
+  to.rules.lo[r] = from.rules.lo[i];
+  for (let k = 0; k < REASON_SLOTS; k++) {
+    to.reasonFeature[r * REASON_SLOTS + k] = from.reasonFeature[i * REASON_SLOTS + k];
+    to.reasonWeight[r * REASON_SLOTS + k] = from.reasonWeight[i * REASON_SLOTS + k];
+  }
+}
+
 /** Rules a rule set may hold: two 32-bit words of `rules`. */
 export const RULES_MAX = 64;
 

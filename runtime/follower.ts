@@ -40,6 +40,11 @@ export class Follower {
     return this.#reader.position.sequence === 0 || owner === "" || owner === node;
   }
 
+  /** The newest frame that was folded; 0 before the first. */
+  get frame(): number {
+    return this.#reader.position.sequence;
+  }
+
   /** Folds up to the present tail. Rejects with JournalDamaged. */
   async catchUp(): Promise<JournalPosition> {
     const at = await this.#reader.catchUp();

@@ -6,8 +6,10 @@ import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { roomFor, TENANT_BYTES, TENANTS_MAX } from "./frame_room.ts";
 import type { Journal } from "./ports.ts";
 import { ACCEPTED, type Decider, type ShardActors } from "./program.ts";
+import { Quarantine } from "./quarantine.ts";
 import { Shard } from "./shard.ts";
 import { stage } from "./stage.ts";
+import { SimWorld } from "./testkit/sim_world.ts";
 import { Tick } from "./tick.ts";
 
 const MATRIX = { values: new Float32Array(0), bits: new Uint32Array(0) };
@@ -38,7 +40,8 @@ test("a frame names at most 255 tenants: rows of further ones are shed untouched
   block.addBatch(new Uint8Array(0), 0, rows + 1, { done: () => {} });
   const tick = new Tick(1, MATRIX, null);
   tick.start(block, MATRIX, 0);
-  stage(tick, [shard], { paymentColumns: () => {} } as unknown as Decider);
+  const decider = { paymentColumns: () => {} } as unknown as Decider;
+  stage(tick, [shard], decider, new Quarantine(null, new SimWorld(1)));
   assert.equal(tick.counts[0], TENANTS_MAX + 1);
   assert.deepEqual([...seen.slice(-2)], [TENANTS_MAX - 1, rows], "a tenant that is named already still has room");
   assert.equal(block.error[TENANTS_MAX], ErrorCode.RESOURCE_EXHAUSTED);

@@ -3,8 +3,16 @@
  * nodes, and from the source's journal for whatever was missed. `Shard.received` says up to which frame of a source all
  * is known; only what continues it is taken, so every row comes once and in order.
  */
-import { isPayment, LABEL_NONE, LABEL_REVERSAL, ROW_EVENT, ROW_OUTCOME, RowBlock } from "../proto/columns.ts";
-import { HEADER_BYTES, KIND_ROWS, kindOf } from "../proto/frame/frame_header.ts";
+import {
+  ALL_ROWS,
+  concernsMerchant,
+  hasDevice,
+  isPayment,
+  LABEL_REVERSAL,
+  ROW_EVENT,
+  RowBlock,
+} from "../proto/columns.ts";
+import { formatOf, HEADER_BYTES, KIND_ROWS, kindOf } from "../proto/frame/frame_header.ts";
 import {
   INBOX_DEVICE_EVENT,
   INBOX_MERCHANT_LABEL,
@@ -13,17 +21,14 @@ import {
   InboxRows,
 } from "../proto/frame/rows_layout.ts";
 import { RowsReader } from "../proto/frame/rows_reader.ts";
-import { type Sleep, untilReachable } from "./journal/checked.ts";
+import { checkReadable, type Sleep, untilReachable } from "./journal/checked.ts";
 import type { Journal } from "./ports.ts";
 import type { Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
-import { hasDevice } from "./stage.ts";
 
 /** Shard of the merchant that row r is about; -1 when it is about none. */
 export function merchantShard(b: RowBlock, r: number, shards: number): number {
-  const kind = b.kind[r];
-  const concerns = isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE);
-  return concerns ? b.merchant.hi[r] % shards : -1;
+  return concernsMerchant(b, r) ? b.merchant.hi[r] % shards : -1;
 }
 
 /** Shard of the device that event row r is about; -1 for other rows. */
@@ -243,15 +248,10 @@ class InboxRefill {
     // Meanwhile the source may have told of it.
     if (frame <= target.received[source]) return;
     if (kindOf(bytes) === KIND_ROWS) {
-      this.#reader.read(bytes.subarray(HEADER_BYTES), block, null, this.#tenantIndex);
-      for (let r = 0; r < block.n; r++) {
-        if (merchantShard(block, r, this.#shards) === target.id) {
-          addMerchantRow(target.inboxQueue, block, r, source, frame);
-        }
-        if (deviceShard(block, r, this.#shards) === target.id) {
-          addDeviceRow(target.inboxQueue, block, r, source, frame);
-        }
-      }
+      const format = formatOf(bytes);
+      checkReadable(format, frame);
+      this.#reader.read(bytes.subarray(HEADER_BYTES), format, block, null, this.#tenantIndex);
+      collect(target.inboxQueue, block, ALL_ROWS, block.n, target.id, this.#shards, source, frame);
     }
     target.received[source] = frame;
   }

@@ -4,11 +4,8 @@
  * that something waits.
  */
 import { type BatchSink, BLOCK_ROWS, RowBlock } from "../proto/columns.ts";
-import { ROW_BYTES_BEYOND_MESSAGE, ROW_BYTES_BEYOND_WIRE, roomFor } from "./frame_room.ts";
+import { BlockRoom, ROW_BYTES_BEYOND_MESSAGE, ROW_BYTES_BEYOND_WIRE } from "./frame_room.ts";
 import type { Clock, Intake } from "./ports.ts";
-
-/** Bytes that the rows of a block may take in a frame: columns and text. A larger message has a block of its own. */
-const BLOCK_BYTES_MAX = roomFor(0);
 
 export interface MailboxOptions {
   readonly shards: number;
@@ -24,11 +21,10 @@ export class Mailbox implements Intake {
   /** Rows that all blocks hold. */
   readonly rowsMax: number;
   readonly #clock: Clock;
-  readonly #rowBytes: number;
+  readonly #room: BlockRoom;
   readonly #free: RowBlock[] = [];
   #waiting: RowBlock[] = [];
   #open: RowBlock | null = null;
-  #openBytes = 0;
   #closed = false;
   /** Rows shed so far, rows waiting now. */
   shed = 0;
@@ -40,7 +36,7 @@ export class Mailbox implements Intake {
   constructor(o: MailboxOptions) {
     this.shards = o.shards;
     this.#clock = o.clock;
-    this.#rowBytes = o.is_shared === true ? ROW_BYTES_BEYOND_WIRE : ROW_BYTES_BEYOND_MESSAGE;
+    this.#room = new BlockRoom(o.is_shared === true ? ROW_BYTES_BEYOND_WIRE : ROW_BYTES_BEYOND_MESSAGE);
     this.rowsMax = o.blocks_max * BLOCK_ROWS;
     for (let i = 0; i < o.blocks_max; i++) this.#free.push(new RowBlock());
   }
@@ -48,13 +44,12 @@ export class Mailbox implements Intake {
   open(rows: number, bytes: number): RowBlock | null {
     if (this.#closed || rows > BLOCK_ROWS) return this.#refuse(rows);
     let b = this.#open;
-    const fits = this.#openBytes + bytes + rows * this.#rowBytes <= BLOCK_BYTES_MAX;
-    if (b !== null && b.n + rows <= BLOCK_ROWS && (fits || b.n === 0)) return b;
+    if (b !== null && this.#room.fits(b, rows, bytes)) return b;
     if (this.#free.length === 0) return this.#refuse(rows);
     if (b !== null) this.#waiting.push(b);
     b = this.#free.pop() as RowBlock;
     this.#open = b;
-    this.#openBytes = 0;
+    this.#room.empty();
     return b;
   }
 
@@ -62,7 +57,7 @@ export class Mailbox implements Intake {
     if (block !== this.#open) throw new Error("submit() of a block that is not open: open() and submit() in one go");
     if (block.n === 0) block.openedUs = this.#clock.monotonicUs();
     block.addBatch(bytes, block.n, count, sink);
-    this.#openBytes += bytes.length + count * this.#rowBytes;
+    this.#room.add(count, bytes.length);
     this.depth += count;
     this.onRows();
   }

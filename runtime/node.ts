@@ -2,24 +2,38 @@
  * A node's shards from start to end: opens journals, recovers and claims them, runs the tick loop, keeps leases, takes
  * snapshots. It owns no adapter: everything outside comes through ports.
  */
+import { FORMAT_NEWEST } from "../proto/frame/frame_header.ts";
 import type { Sealer } from "../proto/frame/rows_writer.ts";
 import { Cluster, type ClusterOptions } from "./cluster/cluster.ts";
 import { InboxGaps } from "./inbox.ts";
 import { Abandoned } from "./journal/checked.ts";
 import type { Owner } from "./journal/takeover.ts";
 import { Mailbox } from "./mailbox.ts";
+import {
+  type FollowerLag,
+  followerLags,
+  type KnownSnapshot,
+  type Move,
+  movesOf,
+  type ShardStatus,
+  shardStatuses,
+} from "./node_status.ts";
 import type { TickObserver } from "./observer.ts";
 import {
   type Clock,
   Deposed,
+  FormatUnknown,
   type Intake,
   JournalDamaged,
+  JournalPurged,
   type JournalStore,
   type LeaseStore,
+  type QuarantineStore,
   type SnapshotStore,
   type Timers,
 } from "./ports.ts";
 import type { Decider, ShardActors } from "./program.ts";
+import { Poisoned, Quarantine } from "./quarantine.ts";
 import { Repeats } from "./repeats.ts";
 import { Shard } from "./shard.ts";
 import { type LifeParts, Released, ShardLife, Unwanted } from "./shard_life.ts";
@@ -42,6 +56,8 @@ export interface NodeOptions {
   /** Who should try to own a shard; null claims without asking (a lone node, or a forced takeover). */
   readonly leases: LeaseStore | null;
   readonly snapshots: SnapshotStore;
+  /** Rows that actors failed on; null forgets them when the process ends. */
+  readonly quarantined: QuarantineStore | null;
   readonly actors: (shard: number) => ShardActors;
   readonly decider: Decider;
   readonly sealer: (journalId: string) => Sealer;
@@ -55,6 +71,8 @@ export interface NodeOptions {
   readonly snapshot_interval_ms: number;
   readonly features_version: string;
   readonly rates_version: string;
+  /** Newest format that this node writes its journals in, FORMAT_OLDEST..FORMAT_NEWEST. */
+  readonly journal_format: number;
   readonly snapshot_layout: string;
   /** Null on a node that is alone and owns all shards. */
   readonly cluster: ClusterOptions | null;
@@ -72,8 +90,15 @@ export class RuntimeNode {
   readonly #lives: readonly ShardLife[];
   readonly #snapshotter: Snapshotter;
   readonly #gaps: InboxGaps;
+  readonly #quarantine: Quarantine;
   /** Shards whose journals this node, or one it heard of, found damaged. */
   readonly #damaged = new Set<number>();
+  /** By shard: the newest that was taken here. */
+  readonly #snapshots = new Map<number, KnownSnapshot>();
+  #toldFormat = 0;
+  /** Shards given to other nodes as planned, and tries of it that failed, since start. */
+  handOvers = 0;
+  handOversFailed = 0;
   #closing = false;
   #stops: (() => void)[] = [];
   /** The start failed: nothing that waits goes on. */
@@ -88,7 +113,9 @@ export class RuntimeNode {
       clock: o.clock,
       is_shared: o.cluster !== null,
     });
-    this.repeats = new Repeats(shards, o.decider, o.tenantIndex);
+    const hasMajority = async (): Promise<void> => o.leases?.heartbeat(o.owner.node);
+    this.#quarantine = new Quarantine(o.quarantined, o.clock);
+    this.repeats = new Repeats(shards, o.decider, o.tenantIndex, hasMajority);
     this.#gaps = new InboxGaps({
       decider: o.decider,
       shards,
@@ -104,6 +131,7 @@ export class RuntimeNode {
       mailbox: this.mailbox,
       decider: o.decider,
       repeats: this.repeats,
+      quarantine: this.#quarantine,
       sealers: shards.map((s) => o.sealer(s.journal.id)),
       clock: o.clock,
       timers: o.timers,
@@ -111,6 +139,7 @@ export class RuntimeNode {
       tick_age_us_min: o.tick_age_us_min,
       features_version: o.features_version,
       rates_version: o.rates_version,
+      journalFormat: () => this.journalFormat,
       exchange: this.cluster,
       onGap: this.#gaps.found,
       onRepeatFailed: (shard, e) => o.report("repeat_failed", { shard, error: e.name, message: e.message }),
@@ -132,7 +161,10 @@ export class RuntimeNode {
       layout: o.snapshot_layout,
       clock: o.clock,
       timers: o.timers,
-      onDone: (s, frame, bytes, seconds) => o.report("snapshot", { shard: s.id, frame, bytes, seconds }),
+      onDone: (s, frame, bytes, seconds) => {
+        this.#snapshots.set(s.id, { frame, bytes, takenUs: o.clock.monotonicUs() });
+        o.report("snapshot", { shard: s.id, frame, bytes, seconds });
+      },
       onFailed: (s, e) => o.report("snapshot_failed", { shard: s.id, message: e.message }),
     });
   }
@@ -160,9 +192,16 @@ export class RuntimeNode {
       onGap: this.#gaps.found,
       wake: () => this.loop.wake(),
       changed: () => this.#place(),
+      onActorsFailed: (s, e) => this.loop.shardStopped(s, e),
+      onQuarantined: (row) => this.#quarantine.add(row),
       onDamage: (shard, by) => this.#condemn(shard, by),
       onHandOver: (shard) => this.#lives[shard]?.hurry(),
     });
+  }
+
+  /** The format that frames are written in now: the newest one allowed that every node reads. */
+  get journalFormat(): number {
+    return Math.min(this.#o.journal_format, this.cluster?.membership.readsFormat ?? FORMAT_NEWEST);
   }
 
   /** The way in for gateways. */
@@ -203,7 +242,7 @@ export class RuntimeNode {
     for (const life of this.#lives) await life.refill();
   }
 
-  /** One of several nodes: a journal that is damaged keeps it from one shard, not from the others. */
+  /** One of several nodes: a journal that is damaged, purged or too new keeps it from one shard, not from others. */
   async #liveAll(): Promise<void> {
     await this.#sleep(LISTEN_MS);
     this.cluster?.join();
@@ -211,7 +250,8 @@ export class RuntimeNode {
       try {
         if (this.#isWanted(life)) await life.load();
       } catch (e) {
-        if (!(e instanceof JournalDamaged)) throw e;
+        const isOfShard = e instanceof JournalDamaged || e instanceof JournalPurged || e instanceof FormatUnknown;
+        if (!isOfShard) throw e;
         this.#onShardStopped(life.shard, e);
         continue;
       }
@@ -248,7 +288,9 @@ export class RuntimeNode {
         this.loop.wake();
         const why = await life.ended;
         // What else ends a shard was told when it happened.
-        if (!(why instanceof Deposed || why instanceof Released)) return;
+        if (!(why instanceof Deposed || why instanceof Released || why instanceof Poisoned)) return;
+        // With the lease it serves again as soon as it has loaded.
+        if (why instanceof Poisoned && life.holdsLease && !this.#closing) continue;
       } catch (e) {
         if (e instanceof Abandoned) return;
         if (!(e instanceof Deposed || e instanceof Unwanted)) {
@@ -276,18 +318,46 @@ export class RuntimeNode {
       this.#o.timers.after(ms, () => (this.#abandoned ? reject(new Abandoned("the node ended")) : resolve()));
     });
 
-  /** A shard that another node took over is followed again; what else stops one is for good. */
+  /** A shard whose actors failed, or that a rival took over, is followed again; what else stops one is for good. */
   #onShardStopped(s: Shard, e: Error): void {
+    if (e instanceof Poisoned) {
+      this.#onPoisoned(s, e);
+      return;
+    }
     if (e instanceof JournalDamaged) this.#damaged.add(s.id);
     const event = this.cluster !== null && e instanceof Deposed ? "shard_deposed" : "shard_stopped";
     this.#o.report(event, { shard: s.id, error: e.name, message: e.message });
     this.cluster?.membership.announceNow();
   }
 
+  /** An upgrade, or the way back, is over for this node when the format says so. */
+  #tellFormat(): void {
+    const format = this.journalFormat;
+    if (format === this.#toldFormat) return;
+    this.#toldFormat = format;
+    this.#o.report("journal_format", { format, up_to: this.#o.journal_format });
+  }
+
+  /** Half of the row may be in the shard's memory, which is given up; its journal never had the row. */
+  #onPoisoned(s: Shard, e: Poisoned): void {
+    const { row, message, thrownAt: stack } = e;
+    this.#o.report("shard_poisoned", { shard: s.id, epoch: s.epoch, message, stack, row });
+    const life = this.#lives[s.id];
+    life.fail(e);
+    if (row !== null) this.cluster?.tellQuarantined(row);
+    this.cluster?.membership.announceNow();
+    if (this.cluster !== null) return;
+    life.again().then(
+      () => this.loop.wake(),
+      (again: Error) => again instanceof Abandoned || this.#onShardStopped(life.shard, again),
+    );
+  }
+
   /** Hands a shard over that another node should own and is ready for; one at a time. */
   #place(): void {
     const { cluster } = this;
     if (cluster === null) return;
+    this.#tellFormat();
     for (const life of this.#lives) life.want(this.#isWanted(life), this.#damaged.has(life.id));
     if (this.#lives.some((l) => l.isHandingOver)) return;
     for (const life of this.#lives) {
@@ -297,14 +367,47 @@ export class RuntimeNode {
       this.#o.report("hand_over", { shard: id, to });
       life.handOver().then(
         () => {
+          this.handOvers++;
           cluster.tellHandOver(to, id, epoch);
           this.#place();
         },
-        // Then the shard stopped otherwise, which was told.
-        () => {},
+        // Then the shard stopped otherwise, which was told, or goes on and is tried again.
+        () => {
+          this.handOversFailed++;
+        },
       );
       return;
     }
+  }
+
+  /** What this node has of each shard. Asks each journal once, waits for it a second at most; never rejects. */
+  shardStatuses(): Promise<ShardStatus[]> {
+    const { owner, clock, timers } = this.#o;
+    return shardStatuses({
+      node: owner.node,
+      lives: this.#lives,
+      cluster: this.cluster,
+      damaged: this.#damaged,
+      snapshots: this.#snapshots,
+      nowUs: clock.monotonicUs(),
+      timers,
+    });
+  }
+
+  /** By how many frames each followed shard's state is behind its journal; those that answer within a second. */
+  followerLags(): Promise<FollowerLag[]> {
+    return followerLags(this.#lives, this.#o.timers);
+  }
+
+  /** Shards of this node that another one should own. */
+  moves(): Move[] {
+    return this.cluster === null ? [] : movesOf(this.#lives, this.cluster);
+  }
+
+  /** Begins what is to be moved now, and tells it; the rest follows one by one. */
+  rebalance(): Move[] {
+    this.#place();
+    return this.moves();
   }
 
   /** An owner without a lease and without traffic would not notice that it was replaced: the journal says so. */

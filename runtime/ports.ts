@@ -4,6 +4,8 @@
  */
 import type { BatchSink, RowBlock } from "../proto/columns.ts";
 
+export type { PassiveStore } from "./kernel/windows/passive_log.ts";
+
 /** The only sources of time. Monotonic never jumps; wall may. Microseconds both. */
 export interface Clock {
   monotonicUs(): number;
@@ -49,7 +51,7 @@ export interface Journal {
   read(sequence: number): Promise<JournalMessage | null>;
   /**
    * Messages from `first` up to the tail read at the call, in order and gapless. Rejects with JournalDamaged when one
-   * is missing, or when `first` lies more than one beyond the tail.
+   * is missing, or when `first` lies more than one beyond the tail; with JournalPurged when it lies before the first.
    */
   readFrom(first: number): AsyncIterable<JournalMessage>;
   state(): Promise<{ readonly firstSequence: number; readonly lastSequence: number; readonly bytes: number }>;
@@ -70,6 +72,28 @@ export class JournalDamaged extends Error {
   }
 }
 
+/** What is asked for was purged: nothing is damaged, but only a newer snapshot or a backup can stand in for it. */
+export class JournalPurged extends Error {
+  override name = "JournalPurged";
+  /** The first frame that is there. */
+  readonly firstSequence: number;
+  constructor(asked: number, firstSequence: number) {
+    const advice = "take a snapshot that ends later, or restore from a backup";
+    super(`frame ${asked} was purged, the journal begins at frame ${firstSequence}: ${advice}`);
+    this.firstSequence = firstSequence;
+  }
+}
+
+/** Newer code wrote a frame in a format that this code cannot read: nothing is damaged, but this node cannot go on. */
+export class FormatUnknown extends Error {
+  override name = "FormatUnknown";
+  readonly sequence: number;
+  constructor(message: string, sequence: number) {
+    super(`${message} (sequence ${sequence}); the journal is fine, start this node with that code`);
+    this.sequence = sequence;
+  }
+}
+
 /** A higher epoch owns the shard: drop its state, answer NotOwner. */
 export class Deposed extends Error {
   override name = "Deposed";
@@ -83,6 +107,35 @@ export class Deposed extends Error {
 export interface JournalStore {
   /** Opens the shard's journal, creating its stream (random id in the metadata) when there is none. */
   open(shard: number): Promise<Journal>;
+}
+
+/** A journal as the maintenance account sees it. */
+export interface JournalFacts {
+  readonly shard: number;
+  /** As Journal.id. */
+  readonly id: string;
+  /** Shards of the whole; null when the journal does not say. */
+  readonly shards: number | null;
+  /** One more than lastSequence when it holds nothing. */
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly bytes: number;
+}
+
+/** What only the maintenance account may do to journals. Every call may reject with JournalUnavailable. */
+export interface JournalMaintenance {
+  /** The journals that are there, by shard; none is made. */
+  list(): Promise<readonly JournalFacts[]>;
+  /**
+   * Frames before `sequence` are gone for good; resolves with their number. Never the newest one: rejects with
+   * RangeError when `sequence` lies beyond it.
+   */
+  purge(shard: number, sequence: number): Promise<number>;
+  /** Makes a journal anew whose first record will have `firstSequence`. Rejects with JournalDamaged if there is one. */
+  create(
+    shard: number,
+    as: { readonly id: string; readonly shards: number; readonly firstSequence: number },
+  ): Promise<void>;
 }
 
 /** A disposable hint who should try to own a shard. Every call of its store may reject with JournalUnavailable. */
@@ -99,17 +152,58 @@ export interface LeaseStore {
   heartbeat(node: string): Promise<void>;
 }
 
-/** Snapshots of a shard, kept outside the journal. Names sort by age; `publish` is atomic. */
+/**
+ * Snapshots of a shard, kept outside the journal. What is listed was published: whole, and read back as it was written.
+ * Names sort by age and are one writer's each; nodes may share a store. Every call may reject with
+ * SnapshotsUnavailable.
+ */
 export interface SnapshotStore {
+  /** Oldest first. */
   list(shard: number): Promise<readonly string[]>;
+  /** A new one, which list() shows when it is published. */
   create(shard: number, name: string): Promise<SnapshotWriter>;
+  /** In parts of a few MiB at most. Rejects with SnapshotUnusable when it is gone, or cannot be read. */
   read(shard: number, name: string): AsyncIterable<Uint8Array>;
-  remove(shard: number, name: string): Promise<void>;
+  /** Removes what is older than `name`, unfinished ones included: whoever still writes one of those fails. */
+  removeBefore(shard: number, name: string): Promise<void>;
 }
 export interface SnapshotWriter {
+  /** The bytes are the caller's again when it resolves. */
   write(bytes: Uint8Array): Promise<void>;
+  /** To be called behind the last write: makes it durable and gives it as the store has it. */
+  readBack(): AsyncIterable<Uint8Array>;
+  /** At once and for good: list() shows all of it or nothing. */
   publish(): Promise<void>;
   discard(): Promise<void>;
+}
+
+/** The snapshot is damaged, gone or of another layout: an older one, or the journal alone, has to do. */
+export class SnapshotUnusable extends Error {
+  override name = "SnapshotUnusable";
+}
+
+/** The snapshots cannot be reached now; nothing is known about them. Try again. */
+export class SnapshotsUnavailable extends Error {
+  override name = "SnapshotsUnavailable";
+}
+
+/** A row that an actor failed on: kind of row, keyed hashes of its user and of its id. */
+export interface QuarantinedRow {
+  readonly shard: number;
+  readonly kind: number;
+  readonly userHi: number;
+  readonly userLo: number;
+  readonly idHi: number;
+  readonly idLo: number;
+  /** Microseconds since 1970-01-01 UTC. */
+  readonly sinceUs: number;
+  readonly message: string;
+}
+
+/** Where a node keeps the rows that actors failed on, oldest first. */
+export interface QuarantineStore {
+  read(): readonly QuarantinedRow[];
+  write(rows: readonly QuarantinedRow[]): void;
 }
 
 /**

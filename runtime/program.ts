@@ -26,6 +26,13 @@ export interface ShardActors {
    * the caches by then. A hint: it changes nothing.
    */
   readAhead(block: RowBlock, order: Uint16Array, from: number, to: number, shard: number): void;
+  /**
+   * Brings back the users of a block's rows, of one shard or (-1) of all, that are not in memory: null when all are,
+   * else accept() must wait for it, and nothing may be made passive meanwhile. Rejects with PassiveRecordLost.
+   */
+  recall(block: RowBlock, shard: number): Promise<void> | null;
+  /** A slice of work between ticks: users who were quiet leave memory. `rows`: of the tick before. */
+  passivate(rows: number): void;
   /** Folds a row into its user actor and writes the user's feature columns of matrix row r. */
   accept(block: RowBlock, r: number, matrix: Float32Array, frame: number): number;
   /** Frame of the row that accept() called REPEATED. */
@@ -60,10 +67,19 @@ export interface ShardActors {
   snapshotStep(w: ByteWriter, bytesMax: number): boolean;
   /** Gives up the snapshot under way and frees what it holds. */
   abandonSnapshot(): void;
-  load(r: ByteReader): void;
+  /** Reads what one snapshotStep() wrote into empty actors; true behind the last. Throws BytesDamaged. */
+  loadPart(r: ByteReader): boolean;
   /** Canonical export for comparing states: actors by key, events in order. */
   digest(): string;
-  sizes(): { users: number; events: number; entities: number; entityEvents: number; bytes: Record<string, number> };
+  sizes(): {
+    users: number;
+    /** Of `users`, in memory. */
+    activeUsers: number;
+    events: number;
+    entities: number;
+    entityEvents: number;
+    bytes: Record<string, number>;
+  };
 }
 
 /** Versions that made a tick's decisions. */
@@ -88,8 +104,8 @@ export interface Decider {
   paymentColumns(block: RowBlock, r: number, matrix: Float32Array): void;
   /** Scores rows 0..n into block.score. False: past the budget or failed, decide on without (degraded: model). */
   score(matrix: Matrix, n: number, block: RowBlock): Promise<boolean>;
-  /** Rules, policy, reasons for the payments among rows 0..n; sets outcome, rules, reasons, version. */
-  decide(block: RowBlock, n: number, matrix: Float32Array): void;
+  /** Rules, policy, reasons for the payments among rows [from, to); sets outcome, rules, reasons, version. */
+  decide(block: RowBlock, from: number, to: number, matrix: Float32Array): void;
   /** Versions in force for the tick that decide() was called for last. */
   versions(): Versions;
   /** The versions with an index. */

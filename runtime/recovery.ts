@@ -4,15 +4,22 @@
  * whole feature matrix, so a state that drifted is found at once.
  */
 
-import { BLOCK_ROWS, isPayment, LABEL_NONE, ROW_EVENT, ROW_OUTCOME, ROW_PAYMENT, RowBlock } from "../proto/columns.ts";
+import {
+  ALL_ROWS,
+  BLOCK_ROWS,
+  concernsMerchant,
+  hasDevice,
+  ROW_EVENT,
+  ROW_PAYMENT,
+  RowBlock,
+} from "../proto/columns.ts";
 import { type FrameHeader, HEADER_BYTES, KIND_RELEASE, KIND_ROWS, KIND_TAKEOVER } from "../proto/frame/frame_header.ts";
 import { matrixChecksum } from "../proto/frame/rows_layout.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
 import { readOwner } from "./journal/takeover.ts";
 import { JournalDamaged } from "./ports.ts";
-import { ACCEPTED, type Decider } from "./program.ts";
+import { ACCEPTED, type Decider, READ_AHEAD_ROWS } from "./program.ts";
 import type { Shard } from "./shard.ts";
-import { hasDevice } from "./stage.ts";
 
 /** Folds frames of one shard's journal into its actors. */
 export class FrameFolder {
@@ -47,26 +54,38 @@ export class FrameFolder {
     this.#features_version = features_version;
     this.#tenantIndex = tenantIndex;
     this.#reader = new RowsReader(decider.shape);
+    this.#block.shard.fill(shard.id);
     const memory = new ArrayBuffer(BLOCK_ROWS * decider.shape.columns * 4);
     this.#matrix = new Float32Array(memory);
     this.#bits = new Uint32Array(memory);
   }
 
   /**
-   * Folds one verified frame. Throws JournalDamaged when the replayed features differ from those that were decided
-   * on.
+   * Folds one verified frame, behind a wait when users of it are not in memory. Throws JournalDamaged when the replayed
+   * features differ from those that were decided on.
    */
-  fold(header: FrameHeader, bytes: Uint8Array): void {
+  fold(header: FrameHeader, bytes: Uint8Array): Promise<void> | undefined {
     this.#shard.frameTimeUs = header.frameTimeUs;
     if (header.kind === KIND_TAKEOVER) this.owner = readOwner(bytes).node;
     else if (header.kind === KIND_RELEASE) this.owner = "";
-    if (header.kind !== KIND_ROWS) return;
-    const facts = this.#reader.read(bytes.subarray(HEADER_BYTES), this.#block, this.#matrix, this.#tenantIndex);
+    if (header.kind !== KIND_ROWS) return undefined;
+    const body = bytes.subarray(HEADER_BYTES);
+    const facts = this.#reader.read(body, header.version, this.#block, this.#matrix, this.#tenantIndex);
+    const recall = this.#shard.actors.recall(this.#block, -1);
+    if (recall !== null) return recall.then(() => this.#rows(facts, header));
+    this.#rows(facts, header);
+    return undefined;
+  }
+
+  #rows(facts: RowsFacts, header: FrameHeader): void {
     this.#shard.foldRows(this.#reader.inbox, 0, this.#reader.inbox.n);
     const b = this.#block;
     let checksum = 0;
     const c = this.#decider.shape.columns;
     for (let r = 0; r < b.n; r++) {
+      if (r % READ_AHEAD_ROWS === 0) {
+        this.#shard.actors.readAhead(b, ALL_ROWS, r, Math.min(b.n, r + READ_AHEAD_ROWS), this.#shard.id);
+      }
       this.#row(b, r, header.frameNumber);
       if (b.kind[r] === ROW_PAYMENT) checksum = matrixChecksum(this.#bits, r * c, r * c + c, checksum);
     }
@@ -74,6 +93,7 @@ export class FrameFolder {
     this.rows += b.n;
     this.#compare(facts, checksum, header.frameNumber);
     this.onFolded(b, this.#matrix, header.frameNumber);
+    this.#shard.actors.passivate(b.n);
   }
 
   #compare(facts: RowsFacts, checksum: number, frame: number): void {
@@ -91,9 +111,7 @@ export class FrameFolder {
     const kind = b.kind[r];
     if (kind === ROW_PAYMENT) this.#decider.paymentColumns(b, r, m);
     const merchantHere = b.merchant.hi[r] % this.#shards === id;
-    if (merchantHere && (isPayment(kind) || (kind === ROW_OUTCOME && b.labelAction[r] !== LABEL_NONE))) {
-      this.#foldMerchant(b, r);
-    }
+    if (merchantHere && concernsMerchant(b, r)) this.#foldMerchant(b, r);
     const deviceHere = b.device.hi[r] % this.#shards === id && !this.#reader.hasDeviceColumns(r);
     if (deviceHere && kind === ROW_PAYMENT) actors.readDevice(b, r, m);
     else if (deviceHere && kind === ROW_EVENT && hasDevice(b, r)) actors.foldDevice(b, r);

@@ -4,17 +4,18 @@
  */
 
 import {
+  copyDecided,
   FLAG_LATE,
   FLAG_REPEATED,
   FLAG_TEST_CARD,
   isPayment,
   type KeyColumn,
-  REASON_SLOTS,
   RowBlock,
 } from "../proto/columns.ts";
-import { HEADER_BYTES, readHeader } from "../proto/frame/frame_header.ts";
+import { formatOf, HEADER_BYTES, readHeader } from "../proto/frame/frame_header.ts";
 import { type RowsFacts, RowsReader } from "../proto/frame/rows_reader.ts";
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import { JournalPurged } from "./ports.ts";
 import type { Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
 import type { Repeat } from "./tick.ts";
@@ -49,6 +50,16 @@ export interface FoundRow {
   readonly shard: Shard;
   readonly epoch: number;
   readonly frame: number;
+  /** Of the frame's body. */
+  readonly format: number;
+}
+
+/** Null when the frame is past the retry horizon and was purged. */
+function unlessPurged(frame: Promise<Uint8Array>): Promise<Uint8Array | null> {
+  return frame.catch((e: Error) => {
+    if (e instanceof JournalPurged) return null;
+    throw e;
+  });
 }
 
 export class Repeats {
@@ -58,10 +69,21 @@ export class Repeats {
   readonly #tenantIndex: (id: string) => number;
   readonly #frame = new RowBlock();
   #facts: RowsFacts | null = null;
+  readonly #hasMajority: () => Promise<void>;
   /** The frame that #frame and #facts hold: whole batches are repeated together. */
   #decoded: Uint8Array | null = null;
 
-  constructor(shards: readonly Shard[], decider: Decider, tenantIndex: (id: string) => number) {
+  /**
+   * `hasMajority` resolves when the journal servers took a write, and rejects else: those that a partition left in the
+   * minority still answer reads, with what they knew before.
+   */
+  constructor(
+    shards: readonly Shard[],
+    decider: Decider,
+    tenantIndex: (id: string) => number,
+    hasMajority: () => Promise<void>,
+  ) {
+    this.#hasMajority = hasMajority;
     this.#shards = shards;
     this.#decider = decider;
     this.#reader = new RowsReader(decider.shape);
@@ -70,9 +92,17 @@ export class Repeats {
 
   /** Writes the stored decision into the repeated row, or the error. Rejects when the frame cannot be read now. */
   async resolve(b: RowBlock, repeat: Repeat): Promise<void> {
-    const bytes = await repeat.shard.readFrame(repeat.frame);
     const r = repeat.row;
-    if (!isPayment(b.kind[r])) return;
+    if (!isPayment(b.kind[r])) {
+      await repeat.shard.whenCommitted(repeat.frame);
+      return;
+    }
+    const bytes = await unlessPurged(repeat.shard.readFrame(repeat.frame));
+    if (bytes === null) {
+      // Its id is known for longer than its decision: it is not decided again.
+      b.error[r] = ErrorCode.EXPIRED;
+      return;
+    }
     const version = this.#decode(bytes);
     const j = this.#find(b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r]);
     if (j < 0) throw new Error(`frame ${repeat.frame} of shard ${repeat.shard.id} does not hold the repeated id`);
@@ -87,13 +117,15 @@ export class Repeats {
       b.errorField[r] = field;
       return;
     }
-    copyDecision(this.#frame, j, b, r, version);
+    copyDecided(this.#frame, j, b, r);
+    b.flags[r] = (b.flags[r] & (FLAG_LATE | FLAG_TEST_CARD)) | FLAG_REPEATED;
+    b.version[r] = version;
   }
 
   /**
-   * Hands the stored row of (user, id) to `use`; false when there is none. Rejects when a shard cannot tell now.
-   * Without a user all actors of the shards `among` are searched, all without, a slice at a time; `pause` lets other
-   * work in between.
+   * Hands the stored row of (user, id) to `use`; false when there is none, or none any more. Rejects when a shard
+   * cannot tell now. Without a user all actors of the shards `among` are searched, all without, a slice at a time;
+   * `pause` lets other work in between.
    */
   async find(
     userHi: number,
@@ -113,19 +145,21 @@ export class Repeats {
       if (!s.serving) throw new Error(`shard ${s.id} does not serve: ${s.reason}`);
       if (bits === 0) continue;
       const frame = s.wholeFrame(bits);
-      const bytes = await s.readFrame(frame);
+      const bytes = await unlessPurged(s.readFrame(frame));
+      if (bytes === null) continue;
       const version = this.#decode(bytes);
       const j = this.#find(userHi, userLo, idHi, idLo);
       if (j < 0) continue;
       this.#frame.version[j] = version;
       this.#frame.flags[j] |= FLAG_REPEATED;
-      const { epoch } = readHeader(bytes);
+      const { epoch, version: format } = readHeader(bytes);
       // The user of the row may write into it.
       this.#decoded = null;
-      use({ block: this.#frame, row: j, facts: this.#facts as RowsFacts, shard: s, epoch, frame });
+      use({ block: this.#frame, row: j, facts: this.#facts as RowsFacts, shard: s, epoch, frame, format });
       return true;
     }
     // What is found stands for ever. That nothing is there, only the owner may say, and it may be the owner no more.
+    await this.#hasMajority();
     for (const s of shards) await s.confirmOwner();
     return false;
   }
@@ -144,7 +178,8 @@ export class Repeats {
     let facts = this.#facts;
     if (facts === null || bytes !== this.#decoded) {
       this.#decoded = null;
-      facts = this.#reader.read(bytes.subarray(HEADER_BYTES), this.#frame, null, this.#tenantIndex);
+      const body = bytes.subarray(HEADER_BYTES);
+      facts = this.#reader.read(body, formatOf(bytes), this.#frame, null, this.#tenantIndex);
       this.#facts = facts;
       this.#decoded = bytes;
     }
@@ -159,18 +194,4 @@ export class Repeats {
     }
     return -1;
   }
-}
-
-function copyDecision(from: RowBlock, j: number, to: RowBlock, r: number, version: number): void {
-  to.score[r] = from.score[j];
-  to.outcome[r] = from.outcome[j];
-  to.degraded[r] = from.degraded[j];
-  to.flags[r] = (from.flags[j] & (FLAG_LATE | FLAG_TEST_CARD)) | FLAG_REPEATED;
-  to.rules.hi[r] = from.rules.hi[j];
-  to.rules.lo[r] = from.rules.lo[j];
-  for (let k = 0; k < REASON_SLOTS; k++) {
-    to.reasonFeature[r * REASON_SLOTS + k] = from.reasonFeature[j * REASON_SLOTS + k];
-    to.reasonWeight[r * REASON_SLOTS + k] = from.reasonWeight[j * REASON_SLOTS + k];
-  }
-  to.version[r] = version;
 }

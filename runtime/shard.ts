@@ -6,7 +6,7 @@ import { HEADER_BYTES, KIND_ROWS, sealFrame } from "../proto/frame/frame_header.
 import { InboxRows } from "../proto/frame/rows_layout.ts";
 import { type JournalPosition, readTail } from "./journal/claim.ts";
 import type { Committer } from "./journal/committer.ts";
-import { type Clock, Deposed, type Journal, JournalDamaged, type JournalMessage } from "./ports.ts";
+import { type Clock, Deposed, type Journal, JournalDamaged, type JournalMessage, JournalPurged } from "./ports.ts";
 import type { ShardActors } from "./program.ts";
 
 /** Frames kept in memory for repeats of rows that were just decided. */
@@ -136,13 +136,13 @@ export class Shard {
     return this.nextFrame++;
   }
 
-  /** Seals a body (with HEADER_BYTES free in front) as frame `number` and hands it to the committer. */
-  send(bytes: Uint8Array, number: number, rows: number, clock: Clock): void {
+  /** Seals a body of `format` (with HEADER_BYTES free in front) as frame `number` and hands it to the committer. */
+  send(bytes: Uint8Array, number: number, rows: number, clock: Clock, format: number): void {
     const now = clock.monotonicUs();
     // Frame time advances by the monotonic clock from its predecessor, and at least by one, so that it orders frames.
     this.frameTimeUs += Math.max(1, Math.round(now - this.#monotonicUs));
     this.#monotonicUs = now;
-    const checksum = sealFrame(bytes, {
+    const fields = {
       kind: KIND_ROWS,
       journalId: this.journal.id,
       shard: this.id,
@@ -151,7 +151,8 @@ export class Shard {
       frameTimeUs: this.frameTimeUs,
       rowCount: rows,
       previousChecksum: this.checksum,
-    });
+    };
+    const checksum = sealFrame(bytes, fields, format);
     this.checksum = checksum.slice();
     this.#recent.set(number, bytes);
     if (this.#recent.size > RECENT_FRAMES) this.#recent.delete(this.#recent.keys().next().value as number);
@@ -209,7 +210,7 @@ export class Shard {
     return read;
   }
 
-  /** A committed frame's bytes, from memory or the journal. */
+  /** A committed frame's bytes, from memory or the journal. Rejects with JournalPurged when it is gone. */
   async readFrame(frame: number): Promise<Uint8Array> {
     await this.whenCommitted(frame);
     const recent = this.#recent.get(frame);
@@ -217,6 +218,8 @@ export class Shard {
     const message = await this.#readOnce(frame);
     if (message === null) {
       this.#reads.delete(frame);
+      const { firstSequence } = await this.journal.state();
+      if (frame < firstSequence) throw new JournalPurged(frame, firstSequence);
       throw new Error(`frame ${frame} of shard ${this.id} is not in its journal`);
     }
     return message.bytes;
@@ -256,7 +259,8 @@ export class Shard {
     this.#inboxHead = 0;
     // What a source announced for frames that turned out to hold nothing for this shard leaves the overlay.
     for (let s = 0; s < this.received.length; s++) {
-      if (this.received[s] > this.#settled[s]) this.actors.settle(s, this.received[s]);
+      if (this.received[s] <= this.#settled[s]) continue;
+      this.actors.settle(s, this.received[s]);
       this.#settled[s] = this.received[s];
     }
   }

@@ -4,15 +4,16 @@
  */
 import { Follower } from "./follower.ts";
 import type { InboxGaps } from "./inbox.ts";
-import { Abandoned, type Sleep } from "./journal/checked.ts";
+import { Abandoned, type Sleep, untilReachable } from "./journal/checked.ts";
 import { claim, type JournalPosition } from "./journal/claim.ts";
 import { Committer } from "./journal/committer.ts";
 import { LAPSE_MS, LeaseKeeper, RENEW_MS } from "./lease/lease_keeper.ts";
 import type { NodeOptions } from "./node.ts";
-import { Deposed, type JournalDamaged } from "./ports.ts";
+import { Deposed, FormatUnknown, type JournalDamaged } from "./ports.ts";
+import type { ShardActors } from "./program.ts";
 import { FrameFolder } from "./recovery.ts";
 import { Shard } from "./shard.ts";
-import { loadSnapshot } from "./snapshots.ts";
+import { type LoadedSnapshot, loadSnapshot, SnapshotTooOld } from "./snapshots.ts";
 
 /** Pause before a claim that a rival won is made again, milliseconds: by then the lease was renewed, or is lost. */
 const CLAIM_AGAIN_MS = 2 * RENEW_MS;
@@ -23,6 +24,10 @@ const HURRY_MS = 20;
 const HURRIES = 50;
 /** A follower that is not wanted stays so long, milliseconds: nodes that go away often come back. */
 const UNWANTED_MS = 5000;
+/** Pause between two slices of a snapshot that is loaded while other shards are served, milliseconds. */
+const LOAD_PAUSE_MS = 2;
+/** So long a node keeps the lease of a shard that it has to load again, milliseconds. */
+const RELOAD_MS = 1000;
 /** How long a hand-over waits for frames under way before it is given up, milliseconds. */
 const LAST_FRAMES_MS = 2000;
 
@@ -87,6 +92,16 @@ export class ShardLife {
     return this.#broken;
   }
 
+  /** The newest frame in its state: acknowledged while it serves, else folded. */
+  get frame(): number {
+    return this.shard.serving ? this.shard.committedFrame : (this.#follower?.frame ?? 0);
+  }
+
+  /** Its state is being brought up to the journal's tail. */
+  get isLoading(): boolean {
+    return this.#follower !== null && !this.#follower.isCaughtUp;
+  }
+
   get isHandingOver(): boolean {
     return this.#handingOver;
   }
@@ -107,12 +122,13 @@ export class ShardLife {
 
   async #load(): Promise<void> {
     const { options: o, shards, sleep } = this.#p;
-    const { shard } = this;
     const started = o.clock.monotonicUs();
-    const onUnusable = (name: string, e: Error): void =>
-      o.report("snapshot_unusable", { shard: shard.id, name, message: e.message });
-    const from = this.#from ?? (await loadSnapshot(shard, o.snapshots, o.snapshot_layout, onUnusable));
+    const { shard, from } = await this.#loadSnapshot();
     this.#from = null;
+    const { firstSequence } = await untilReachable(sleep, () => shard.journal.state());
+    // The frame at the snapshot's end must be there too: it shows that both are of one history.
+    if (firstSequence > Math.max(1, from.sequence)) throw new SnapshotTooOld(from.sequence, firstSequence);
+    const snapshot_seconds = (o.clock.monotonicUs() - started) / 1e6;
     const folder = new FrameFolder(shard, shards.length, o.decider, o.features_version, o.tenantIndex);
     this.#follower = new Follower(shard, from, folder, sleep);
     await this.#follower.catchUp();
@@ -124,8 +140,35 @@ export class ShardLife {
       replayed_frames: frames,
       replayed_rows: rows,
       compared_frames: compared,
+      /** Of `seconds`, loading the snapshot. */
+      snapshot_seconds,
       seconds,
     });
+  }
+
+  /** The state as it was released, else that of the newest usable snapshot, else none. */
+  async #loadSnapshot(): Promise<LoadedSnapshot> {
+    const { options: o, shards, sleep } = this.#p;
+    if (this.#from !== null) return { shard: this.shard, from: this.#from };
+    return loadSnapshot(this.shard, {
+      store: o.snapshots,
+      layout: o.snapshot_layout,
+      anew: () => this.#anew(o.actors(this.id)),
+      onUnusable: (name, e) => {
+        const event = name === null ? "snapshots_unavailable" : "snapshot_unusable";
+        o.report(event, { shard: this.id, name, message: e.message });
+      },
+      // Whoever serves other shards goes on meanwhile.
+      pause: () => (shards.some((s) => s.serving) ? sleep(LOAD_PAUSE_MS) : undefined),
+      sleep,
+    });
+  }
+
+  /** A shard that nothing was folded into, over the same journal, in the place of the present one. */
+  #anew(actors: ShardActors): Shard {
+    const { shards } = this.#p;
+    shards[this.id] = new Shard(this.id, shards.length, this.shard.journal, actors);
+    return this.shard;
   }
 
   /**
@@ -196,16 +239,21 @@ export class ShardLife {
     }
   }
 
-  /** Queues what other shards committed for this one and it did not fold; from then on its entities may answer. */
+  /** Queues what other shards committed for this one and it did not fold; once it has all, its entities may answer. */
   async refill(): Promise<void> {
     const { shard } = this;
+    let isWhole = true;
     for (const source of this.#p.shards) {
       if (source.id === this.id) continue;
       await this.#p.gaps.read(shard, source.id).catch((e: Error) => {
-        throw named(e, source.id);
+        if (!(e instanceof FormatUnknown)) throw named(e, source.id);
+        // Users are decided; entities that may lack rows answer nobody. Newer code goes on from the watermarks.
+        isWhole = false;
+        const { name: error, message } = e;
+        this.#p.options.report("inbox_unread", { shard: shard.id, source: source.id, error, message });
       });
     }
-    shard.refilled();
+    if (isWhole) shard.refilled();
   }
 
   /** A rival whose Takeover came first has a lease of its own, or none: this node holds one and tries again. */
@@ -227,7 +275,7 @@ export class ShardLife {
   /** Waits until this node holds the shard's lease, and keeps it. Losing it later means: look who owns the journal. */
   async #lease(follower: Follower): Promise<void> {
     const { leases, clock, timers, owner, report } = this.#p.options;
-    if (leases === null) return;
+    if (leases === null || this.#keeper?.holds === true) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const events = {
       gained: () => resolve(),
@@ -281,7 +329,7 @@ export class ShardLife {
     } catch (e) {
       this.#handingOver = false;
       // Once it has begun to release it cannot go back: then it ends like any owner that is replaced.
-      if (shard.serving && committer.canSubmit) shard.accepting = true;
+      if (shard.serving && committer.isOpen) shard.accepting = true;
       throw e;
     }
     const released = new Released(`released by ${owner.node}`);
@@ -291,6 +339,27 @@ export class ShardLife {
     await this.leave();
     this.#handingOver = false;
     this.#ended.resolve(released);
+  }
+
+  /** Its actors failed: what is under way is unknown, and the next life begins with what the journal says. */
+  fail(error: Error): void {
+    const { options: o } = this.#p;
+    this.shard.committer?.abandon();
+    this.#ended.resolve(error);
+    if (o.cluster === null) return;
+    // A follower is ready already: it should not wait for a state that takes long to load.
+    o.timers.after(RELOAD_MS, () => {
+      if (!this.isFollowing && !this.shard.serving) void this.leave();
+    });
+  }
+
+  /** A new life until it serves, on a node that is alone: nobody else would serve the shard, so the lease is kept. */
+  async again(): Promise<void> {
+    if (!this.holdsLease) await this.leave();
+    this.begin();
+    await this.load();
+    await this.own();
+    await this.refill();
   }
 
   /** Gives the lease back, if it is held, and asks for it no more. */
@@ -308,12 +377,11 @@ export class ShardLife {
     const { options: o, shards } = this.#p;
     const before = this.shard;
     const actors = this.#from === null ? o.actors(this.id) : before.actors;
-    const shard = new Shard(this.id, shards.length, before.journal, actors);
+    const shard = this.#anew(actors);
     if (this.#from !== null) {
       shard.watermarks.set(before.watermarks);
       for (let source = 0; source < shards.length; source++) actors.abandon(source, 0);
     }
-    shards[this.id] = shard;
     this.#follower?.end();
     this.#follower = null;
     this.#ended = Promise.withResolvers<Error>();

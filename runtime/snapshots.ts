@@ -1,41 +1,45 @@
 /**
- * Snapshots of a shard: cut at a tick boundary, written in short slices while traffic goes on, published only after the
- * cut's last frame is acknowledged. File: magic, header (JSON), content, footer (JSON with the frame's checksum and the
- * content's SHA-256), footer length. A snapshot that does not fit the journal or the layout is not loaded.
+ * Snapshots of a shard: cut at a tick boundary, written in short slices while traffic goes on, read back, and published
+ * after the cut's last frame is acknowledged. Loaded in slices too, so that a node that serves other shards goes on.
+ * One that does not fit the journal or the layout is not loaded.
  */
-import { createHash, type Hash } from "node:crypto";
 import { JOURNAL_START, type JournalPosition } from "./journal/claim.ts";
-import { ByteReader, ByteWriter } from "./kernel/bytes.ts";
-import { type Clock, JournalDamaged, type SnapshotStore, type SnapshotWriter, type Timers } from "./ports.ts";
+import { ByteReader, BytesDamaged, ByteWriter } from "./kernel/bytes.ts";
+import {
+  type Clock,
+  JournalDamaged,
+  JournalPurged,
+  type SnapshotStore,
+  SnapshotsUnavailable,
+  SnapshotUnusable,
+  type SnapshotWriter,
+  type Timers,
+} from "./ports.ts";
 import type { Shard } from "./shard.ts";
+import { SnapshotDecoder, SnapshotEncoder, type SnapshotFoot, type SnapshotHead } from "./snapshot_format.ts";
 
-const MAGIC = new TextEncoder().encode("FGSNAP01");
-/** Bytes of one slice: about a millisecond of work. */
-const SLICE_BYTES = 256 * 1024;
+/** Bytes of one slice: a third of a millisecond to write, a few to load. */
+const SLICE_BYTES = 64 * 1024;
 /** Pause between slices, milliseconds: at most a few per cent of the node's time. */
-const SLICE_PAUSE_MS = 20;
+const SLICE_PAUSE_MS = 5;
+/** Pause between slices that are read back, milliseconds: each is hashed, which takes a twentieth of one. */
+const VERIFY_PAUSE_MS = 1;
 /** Snapshots kept of a shard. */
 export const SNAPSHOTS_KEPT = 2;
+/** How often a store that cannot be reached is asked before the journal has to do, and the pause between. */
+const STORE_TRIES = 20;
+const STORE_PAUSE_MS = 500;
 
-interface Header {
-  readonly journal_id: string;
-  readonly shard: number;
-  readonly layout: string;
-  readonly frame: number;
-  readonly frame_time_us: number;
-  readonly epoch: number;
-  readonly watermarks: readonly number[];
-}
-
-interface Footer {
-  readonly checksum: string;
-  readonly sha256: string;
-  readonly bytes: number;
-}
-
-/** The snapshot file is damaged or of another layout: an older one, or the whole journal, is used instead. */
-export class SnapshotUnusable extends Error {
-  override name = "SnapshotUnusable";
+/** No usable snapshot reaches the journal's first frame: the history before that is not here. */
+export class SnapshotTooOld extends JournalPurged {
+  override name = "SnapshotTooOld";
+  /** `frame`: where the newest usable snapshot ends, 0 without one. */
+  constructor(frame: number, firstSequence: number) {
+    super(frame, firstSequence);
+    const known = frame === 0 ? "there is no usable snapshot" : `snapshot ends at frame ${frame}`;
+    const advice = "restore from backup or take a newer snapshot";
+    this.message = `${known}, the journal begins at frame ${firstSequence}: ${advice}`;
+  }
 }
 
 export interface SnapshotterOptions {
@@ -66,8 +70,9 @@ export class Snapshotter {
     this.#busy = true;
     const from = this.#o.clock.monotonicUs();
     try {
-      const bytes = await this.#write(shard);
-      this.#o.onDone(shard, bytes.frame, bytes.size, (this.#o.clock.monotonicUs() - from) / 1e6);
+      const { frame, bytes } = await this.#write(shard);
+      this.#o.onDone(shard, frame, bytes, (this.#o.clock.monotonicUs() - from) / 1e6);
+      await this.#trim(shard.id);
     } catch (e) {
       this.#o.onFailed(shard, e as Error);
     } finally {
@@ -75,12 +80,13 @@ export class Snapshotter {
     }
   }
 
-  async #write(shard: Shard): Promise<{ frame: number; size: number }> {
+  async #write(shard: Shard): Promise<{ frame: number; bytes: number }> {
+    const { store, layout } = this.#o;
     const frame = shard.nextFrame - 1;
-    const header: Header = {
+    const head: SnapshotHead = {
       journal_id: shard.journal.id,
       shard: shard.id,
-      layout: this.#o.layout,
+      layout,
       frame,
       frame_time_us: shard.frameTimeUs,
       epoch: shard.epoch,
@@ -90,49 +96,64 @@ export class Snapshotter {
     // Whoever awaits it is told; the content may fail before.
     checksum.catch(() => {});
     shard.actors.beginSnapshot();
-    const name = `${String(frame).padStart(16, "0")}.snapshot`;
+    // An epoch has one owner: one that was replaced and ends its snapshot late writes under a name of its own.
+    const name = `${String(frame).padStart(16, "0")}-${String(shard.epoch).padStart(8, "0")}`;
     let out: SnapshotWriter | null = null;
     try {
-      out = await this.#o.store.create(shard.id, name);
-      const size = await this.#content(shard, out, header, checksum);
+      out = await store.create(shard.id, name);
+      const bytes = await this.#content(shard, out, head, checksum);
+      await this.#verify(out, head, bytes);
       await out.publish();
-      await this.#trim(shard);
-      return { frame, size };
+      return { frame, bytes };
     } catch (e) {
       shard.actors.abandonSnapshot();
-      await out?.discard();
+      await out?.discard().catch(() => {});
       throw e;
     }
   }
 
-  async #content(shard: Shard, out: SnapshotWriter, header: Header, checksum: Promise<string>): Promise<number> {
-    const hash = createHash("sha256");
-    const head = new TextEncoder().encode(JSON.stringify(header));
-    await out.write(MAGIC);
-    await out.write(u32(head.length));
-    await out.write(head);
+  async #trim(shard: number): Promise<void> {
+    const { store } = this.#o;
+    const names = await store.list(shard);
+    if (names.length > SNAPSHOTS_KEPT) await store.removeBefore(shard, names[names.length - SNAPSHOTS_KEPT]);
+  }
+
+  async #content(shard: Shard, out: SnapshotWriter, head: SnapshotHead, checksum: Promise<string>): Promise<number> {
+    const encoder = new SnapshotEncoder();
+    await out.write(encoder.head(head));
     const w = new ByteWriter(SLICE_BYTES * 2);
     let size = 0;
     for (let done = false; !done; ) {
-      w.reset();
+      encoder.beginSlice(w);
+      const before = w.length;
       done = shard.actors.snapshotStep(w, SLICE_BYTES);
-      const slice = w.copy();
-      size += slice.length;
-      hash.update(slice);
-      await out.write(slice);
-      await new Promise<void>((resolve) => this.#o.timers.after(SLICE_PAUSE_MS, resolve));
+      size += w.length - before;
+      if (encoder.endSlice(w)) await out.write(w.view());
+      await this.#pause(SLICE_PAUSE_MS);
       if (!shard.serving) throw new Error(`shard ${shard.id} stopped during its snapshot`);
     }
-    const footer: Footer = { checksum: await checksum, sha256: digest(hash), bytes: size };
-    const foot = new TextEncoder().encode(JSON.stringify(footer));
-    await out.write(foot);
-    await out.write(u32(foot.length));
+    await out.write(encoder.foot({ checksum: await checksum, bytes: size }));
     return size;
   }
 
-  async #trim(shard: Shard): Promise<void> {
-    const names = await this.#o.store.list(shard.id);
-    for (const name of names.slice(0, -SNAPSHOTS_KEPT)) await this.#o.store.remove(shard.id, name);
+  /** Reads back what was written; throws SnapshotUnusable when it is not that. */
+  async #verify(out: SnapshotWriter, head: SnapshotHead, size: number): Promise<void> {
+    const decoder = new SnapshotDecoder(out.readBack());
+    try {
+      const there = await decoder.head();
+      const isSame = there.journal_id === head.journal_id && there.shard === head.shard && there.frame === head.frame;
+      while ((await decoder.slice()) !== null) await this.#pause(VERIFY_PAUSE_MS);
+      if (!isSame || (await decoder.foot()).bytes !== size) throw new SnapshotUnusable("is another one");
+    } catch (e) {
+      if (e instanceof SnapshotUnusable) e.message = `what was written reads back otherwise: ${e.message}`;
+      throw e;
+    } finally {
+      await decoder.close();
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise<void>((resolve) => this.#o.timers.after(ms, resolve));
   }
 }
 
@@ -153,69 +174,96 @@ function checksumOf(shard: Shard, frame: number): Promise<string> {
   });
 }
 
-/** Loads the newest usable snapshot into the shard's empty actors; returns where its journal is to be replayed from. */
-export async function loadSnapshot(
-  shard: Shard,
-  store: Pick<SnapshotStore, "list" | "read">,
-  layout: string,
-  onUnusable: (name: string, error: Error) => void,
-): Promise<JournalPosition> {
-  for (const name of [...(await store.list(shard.id))].reverse()) {
-    const parts: Uint8Array[] = [];
-    for await (const part of store.read(shard.id, name)) parts.push(part);
-    const bytes = Buffer.concat(parts);
-    try {
-      const { header, footer, content } = open(bytes, shard, layout);
-      shard.actors.load(new ByteReader(content));
-      shard.watermarks.set(header.watermarks);
-      return {
-        sequence: header.frame,
-        checksum: Buffer.from(footer.checksum, "hex"),
-        epoch: header.epoch,
-        frameTimeUs: header.frame_time_us,
-      };
-    } catch (e) {
-      if (!(e instanceof SnapshotUnusable)) throw e;
-      onUnusable(name, e);
-    }
-  }
-  return JOURNAL_START;
+export interface LoadOptions {
+  readonly store: Pick<SnapshotStore, "list" | "read">;
+  readonly layout: string;
+  /** Puts an empty shard in the place of one that holds a part of a damaged snapshot. */
+  readonly anew: () => Shard;
+  /** Told of each snapshot that is passed over, and of a store that cannot be reached, which has no name. */
+  readonly onUnusable: (name: string | null, error: Error) => void;
+  /** Awaited between slices of about a millisecond. */
+  readonly pause: () => Promise<void> | void;
+  /** Waits until the store is asked again; a rejection ends the loading. */
+  readonly sleep: (ms: number) => Promise<void>;
 }
 
-function open(bytes: Buffer, shard: Shard, layout: string): { header: Header; footer: Footer; content: Buffer } {
-  if (bytes.length < 20 || !bytes.subarray(0, 8).equals(MAGIC)) throw new SnapshotUnusable("not a snapshot");
-  const headEnd = 12 + bytes.readUInt32LE(8);
-  const footLength = bytes.readUInt32LE(bytes.length - 4);
-  const footStart = bytes.length - 4 - footLength;
-  if (headEnd > footStart) throw new SnapshotUnusable("ends early");
-  let header: Header;
-  let footer: Footer;
-  try {
-    header = JSON.parse(bytes.toString("utf8", 12, headEnd));
-    footer = JSON.parse(bytes.toString("utf8", footStart, bytes.length - 4));
-  } catch {
-    throw new SnapshotUnusable("header or footer is damaged");
+export interface LoadedSnapshot {
+  readonly shard: Shard;
+  /** Where its journal is to be replayed from. */
+  readonly from: JournalPosition;
+}
+
+/**
+ * Loads the newest usable snapshot into the shard's empty actors. Without one: JOURNAL_START. Throws JournalDamaged for
+ * a snapshot of another journal.
+ */
+export async function loadSnapshot(empty: Shard, o: LoadOptions): Promise<LoadedSnapshot> {
+  const passed = new Set<string>();
+  let shard = empty;
+  for (let tries = 1; tries <= STORE_TRIES; ) {
+    let name: string | undefined;
+    try {
+      // Newer ones may have come, and older ones gone, while one was read.
+      name = (await o.store.list(shard.id)).findLast((n) => !passed.has(n));
+      if (name === undefined) break;
+      return { shard, from: await load(shard, name, o) };
+    } catch (e) {
+      if (e instanceof SnapshotUnusable && name !== undefined) {
+        passed.add(name);
+        o.onUnusable(name, e);
+      } else if (e instanceof SnapshotsUnavailable) {
+        if (tries++ === 1) o.onUnusable(null, e);
+        await o.sleep(STORE_PAUSE_MS);
+      } else throw e;
+      if (name !== undefined) shard = o.anew();
+    }
   }
-  const content = bytes.subarray(headEnd, footStart);
+  return { shard, from: JOURNAL_START };
+}
+
+async function load(shard: Shard, name: string, o: LoadOptions): Promise<JournalPosition> {
+  const decoder = new SnapshotDecoder(o.store.read(shard.id, name));
+  try {
+    const header = await decoder.head();
+    checkHead(header, shard, o.layout);
+    await loadSlices(shard, decoder, o.pause);
+    const foot: SnapshotFoot = await decoder.foot();
+    shard.watermarks.set(header.watermarks);
+    return {
+      sequence: header.frame,
+      checksum: Buffer.from(foot.checksum, "hex"),
+      epoch: header.epoch,
+      frameTimeUs: header.frame_time_us,
+    };
+  } finally {
+    await decoder.close();
+  }
+}
+
+function checkHead(header: SnapshotHead, shard: Shard, layout: string): void {
   if (header.layout !== layout) throw new SnapshotUnusable(`layout ${header.layout}, this code reads ${layout}`);
   if (header.shard !== shard.id) throw new SnapshotUnusable(`of shard ${header.shard}`);
+  if (header.watermarks.length !== shard.watermarks.length) throw new SnapshotUnusable("of another number of shards");
   if (header.journal_id !== shard.journal.id) {
     // Going on would begin an empty history where there was one.
     const advice = "restore the journal, or remove the snapshots to begin anew";
     throw new JournalDamaged(`there is a snapshot of another journal, ${header.journal_id}: ${advice}`, header.frame);
   }
-  if (content.length !== footer.bytes || digest(createHash("sha256").update(content)) !== footer.sha256) {
-    throw new SnapshotUnusable("content does not match its checksum");
+}
+
+async function loadSlices(shard: Shard, decoder: SnapshotDecoder, pause: () => Promise<void> | void): Promise<void> {
+  let isWhole = false;
+  for (let slice = await decoder.slice(); slice !== null; slice = await decoder.slice()) {
+    if (isWhole) throw new SnapshotUnusable("goes on behind its last part");
+    try {
+      const r = new ByteReader(slice);
+      isWhole = shard.actors.loadPart(r);
+      if (r.left > 0) throw new BytesDamaged("bytes are left over", r.offset);
+    } catch (e) {
+      if (e instanceof BytesDamaged) throw new SnapshotUnusable(`content: ${e.message}`);
+      throw e;
+    }
+    await pause();
   }
-  return { header, footer, content };
-}
-
-function digest(h: Hash): string {
-  return h.digest("hex");
-}
-
-function u32(v: number): Uint8Array {
-  const b = Buffer.alloc(4);
-  b.writeUInt32LE(v);
-  return b;
+  if (!isWhole) throw new SnapshotUnusable("content ends early");
 }

@@ -8,6 +8,12 @@ import type { Matrix } from "./program.ts";
 import type { Shard } from "./shard.ts";
 import type { RemoteEntities } from "./stage.ts";
 
+/** A shard whose actors failed while the tick was staged: it is given up. */
+export interface Failure {
+  readonly shard: Shard;
+  readonly error: Error;
+}
+
 /** A row whose decision stands in an earlier frame. */
 export interface Repeat {
   row: number;
@@ -40,6 +46,7 @@ export class Tick {
   /** The way to entities of other nodes; null on a node that is alone. */
   readonly remote: RemoteEntities | null;
   repeats: Repeat[] = [];
+  failures: Failure[] = [];
   payments = 0;
   /** Frames not yet committed, batches not yet answered. */
   framesOpen = 0;
@@ -71,6 +78,7 @@ export class Tick {
     for (const i of this.inbox) i.n = 0;
     for (const t of this.tenants) t.clear();
     this.repeats = [];
+    this.failures = [];
     this.payments = 0;
     this.framesOpen = 0;
     this.batchesOpen = block.batchCount;

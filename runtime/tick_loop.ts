@@ -14,9 +14,10 @@ import type { Mailbox } from "./mailbox.ts";
 import type { TickObserver } from "./observer.ts";
 import type { Clock, Timers } from "./ports.ts";
 import type { Decider } from "./program.ts";
+import { Poisoned, type Quarantine } from "./quarantine.ts";
 import type { Repeats } from "./repeats.ts";
 import type { Shard } from "./shard.ts";
-import { type RemoteEntities, stage } from "./stage.ts";
+import { notTaken, type RemoteEntities, stage } from "./stage.ts";
 import { EMPTY_BLOCK, Tick } from "./tick.ts";
 
 interface LineEntry {
@@ -47,6 +48,8 @@ export interface TickLoopOptions {
   readonly mailbox: Mailbox;
   readonly decider: Decider;
   readonly repeats: Repeats;
+  /** Rows that actors failed on. */
+  readonly quarantine: Quarantine;
   /** One for each shard. */
   readonly sealers: readonly Sealer[];
   readonly observer: TickObserver;
@@ -56,6 +59,8 @@ export interface TickLoopOptions {
   readonly tick_age_us_min: number;
   readonly features_version: string;
   readonly rates_version: string;
+  /** Format of the next frame: one that every node can read that may follow or own the shard. */
+  readonly journalFormat: () => number;
   /** Null on a node that is alone. */
   readonly exchange: Exchange | null;
   /** A shard here misses frames of a source: they must be read from its journal. */
@@ -78,6 +83,8 @@ export class TickLoop {
   #lastUs = 0;
   #scheduled = false;
   #inboxTimer = false;
+  /** A block waits for users that are not in memory. */
+  #recalling = false;
   #state: "running" | "draining" | "ended" = "running";
   #rate = 0;
   #rateRows = 0;
@@ -91,7 +98,12 @@ export class TickLoop {
   }
 
   get idle(): boolean {
-    return this.#underWay === 0 && !this.#o.mailbox.waiting && !this.#inboxWaiting;
+    return this.#underWay === 0 && !this.#recalling && !this.#o.mailbox.waiting && !this.#inboxWaiting;
+  }
+
+  /** Ticks between their first row and their last frame's acknowledgement. */
+  get underWay(): number {
+    return this.#underWay;
   }
 
   get #inboxWaiting(): boolean {
@@ -128,7 +140,7 @@ export class TickLoop {
 
   readonly #pump = (): void => {
     this.#scheduled = false;
-    if (this.#underWay >= TICKS_MAX || this.#state === "ended") return;
+    if (this.#underWay >= TICKS_MAX || this.#recalling || this.#state === "ended") return;
     const { mailbox, clock } = this.#o;
     const now = clock.monotonicUs();
     if (!mailbox.waiting) {
@@ -141,9 +153,45 @@ export class TickLoop {
       this.#o.timers.after(Math.max(1, Math.round(wait / 1000)), this.#pump);
       return;
     }
-    this.#run(mailbox.take() as RowBlock, now);
+    this.#begin(mailbox.take() as RowBlock, now);
     if (mailbox.waiting) this.#soon();
   };
+
+  /** Its users that are not in memory come back first. What came behind it waits too: the order of arrival is kept. */
+  #begin(block: RowBlock, now: number): void {
+    const recalls: Promise<void>[] = [];
+    for (const s of this.#o.shards) {
+      const recall = s.accepting ? s.actors.recall(block, s.id) : null;
+      if (recall !== null) recalls.push(recall.catch((error) => this.#lostUsers(s, error)));
+    }
+    if (recalls.length === 0) {
+      this.#run(block, now);
+      return;
+    }
+    this.#recalling = true;
+    Promise.all(recalls).then(() => {
+      this.#recalling = false;
+      this.#run(block, this.#o.clock.monotonicUs());
+      this.#soon();
+    });
+  }
+
+  /** Between two ticks users who were quiet leave memory. */
+  #passivate(tick: Tick): void {
+    for (const s of this.#o.shards) {
+      if (!s.serving) continue;
+      try {
+        s.actors.passivate(tick.counts[s.id]);
+      } catch (error) {
+        this.#lostUsers(s, error);
+      }
+    }
+  }
+
+  /** A user that cannot be brought back is never taken for a new one: the shard is given up and loaded anew. */
+  #lostUsers(s: Shard, error: unknown): void {
+    if (s.serving) this.shardStopped(s, new Poisoned(null, error));
+  }
 
   #inboxDue(now: number): boolean {
     if (!this.#inboxWaiting) return false;
@@ -169,7 +217,9 @@ export class TickLoop {
     this.#lastUs = now;
     this.#meter(block.n, now);
     block.stagesUs[0] = block.n > 0 ? Math.max(0, now - block.openedUs) : 0;
-    stage(tick, shards, decider);
+    stage(tick, shards, decider, this.#o.quarantine);
+    for (const { shard, error } of tick.failures) this.shardStopped(shard, error);
+    this.#passivate(tick);
     const staged = this.#o.clock.monotonicUs();
     block.stagesUs[1] = staged - now;
     this.#o.observer.staged(block.n, staged - now, block.stagesUs[0]);
@@ -228,13 +278,13 @@ export class TickLoop {
 
   /** The second half: decisions, frames, and the rows that wait for no frame. */
   #finish(tick: Tick, ok: boolean): void {
-    const { clock, decider, shards } = this.#o;
+    const { clock, shards } = this.#o;
     const b = tick.block;
     const from = clock.monotonicUs();
     if (!ok) {
       for (let r = 0; r < b.n; r++) if (b.kind[r] === ROW_PAYMENT) b.degraded[r] |= DEGRADED_MODEL;
     }
-    if (tick.payments > 0) decider.decide(b, b.n, tick.matrix.values);
+    if (tick.payments > 0) this.#decide(tick);
     const decided = clock.monotonicUs();
     b.stagesUs[3] = decided - from;
     tick.sentUs = decided;
@@ -250,9 +300,32 @@ export class TickLoop {
     this.#release(tick);
   }
 
+  /**
+   * All rows at once; when that fails each of those that a frame waits for, so that only the shards of the failing ones
+   * are given up: their windows count the row already.
+   */
+  #decide(tick: Tick): void {
+    const { decider, shards, quarantine } = this.#o;
+    const b = tick.block;
+    try {
+      decider.decide(b, 0, b.n, tick.matrix.values);
+      return;
+    } catch {}
+    for (const s of shards) {
+      for (let i = 0; i < tick.counts[s.id] && owns(tick, s); i++) {
+        const r = tick.rows[s.id][i];
+        try {
+          decider.decide(b, r, r + 1, tick.matrix.values);
+        } catch (error) {
+          this.shardStopped(s, quarantine.blame(b, r, error));
+        }
+      }
+    }
+  }
+
   /** The shard stopped while the tick was under way: its rows go nowhere, and are answered with the refused ones. */
   #lose(tick: Tick, s: Shard): void {
-    for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;
+    for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = notTaken(tick);
     tick.framesOpen--;
   }
 
@@ -272,6 +345,7 @@ export class TickLoop {
     writer.remoteMerchant = tick.remoteMerchant;
     writer.remoteDevice = tick.remoteDevice;
     const number = tick.frames[s.id];
+    const format = this.#o.journalFormat();
     const bytes = writer.write(
       tick.block,
       rows,
@@ -286,12 +360,12 @@ export class TickLoop {
         features_version: this.#o.features_version,
       },
       tick.inbox[s.id],
-      { shard: s.id, epoch: s.epoch, frame: number },
+      { shard: s.id, epoch: s.epoch, frame: number, format },
       HEADER_BYTES,
     );
     tick.bytes[s.id] = bytes.length;
     this.#sent[s.id].push(tick);
-    s.send(bytes, number, n, clock);
+    s.send(bytes, number, n, clock, format);
   }
 
   /** The output gate: frame `number` of a shard is acknowledged, its rows' answers go out. */

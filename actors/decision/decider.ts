@@ -171,16 +171,16 @@ export class FraudDecider implements Decider {
     for (let k = 0; k < ATTRIBUTE_SLOTS; k++) m[at + 7 + k] = b.attributes[r * ATTRIBUTE_SLOTS + k];
   }
 
-  decide(b: RowBlock, n: number, m: Float32Array): void {
-    b.rules.hi.fill(0, 0, n);
-    b.rules.lo.fill(0, 0, n);
-    b.reasonFeature.fill(0, 0, n * REASON_SLOTS);
-    b.version.fill(0, 0, n);
-    this.#ruleSet.evaluate(b, m, 0, n);
-    this.#policy.decide(b, 0, n, this.#cards);
+  decide(b: RowBlock, from: number, to: number, m: Float32Array): void {
+    b.rules.hi.fill(0, from, to);
+    b.rules.lo.fill(0, from, to);
+    b.reasonFeature.fill(0, from * REASON_SLOTS, to * REASON_SLOTS);
+    b.version.fill(0, from, to);
+    this.#ruleSet.evaluate(b, m, from, to);
+    this.#policy.decide(b, from, to, this.#cards);
     const explainer = this.#scoring?.explainer;
     if (explainer === undefined) return;
-    for (let r = 0; r < n; r++) {
+    for (let r = from; r < to; r++) {
       if (b.outcome[r] <= OUTCOME_ALLOW || b.kind[r] !== ROW_PAYMENT || b.error[r] !== 0) continue;
       if ((b.degraded[r] & DEGRADED_MODEL) === 0) explainer.explain(m, r, b, r);
     }

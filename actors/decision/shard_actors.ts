@@ -11,22 +11,24 @@ import { Interner } from "../../runtime/kernel/interner.ts";
 import { REFUSED, type ShardActors } from "../../runtime/program.ts";
 import { DeviceActors } from "../entity/device_actors.ts";
 import { MerchantActors } from "../entity/merchant_actors.ts";
-import { readKey, writeKey } from "../user/cold_ids.ts";
-import { UserActors } from "../user/user_actors.ts";
+import { type PassivationOptions, UserActors } from "../user/user_actors.ts";
 import { ReadAhead } from "./read_ahead.ts";
 
 /** Version of the snapshot's layout; a snapshot of another one is not loaded (the journal is replayed instead). */
-export const SNAPSHOT_LAYOUT = 2;
+export const SNAPSHOT_LAYOUT = 3;
 
 /** Field number of `retracted` in ReportOutcomeRequest. */
 const FIELD_RETRACTED = 6;
-/** Actors searched in one call of scanFrame. */
-const SCAN_SLOTS = 20_000;
+/** Users searched in one call of scanFrame; a passive one counts for more. */
+const SCAN_COST = 20_000;
+const SCAN_COST_PASSIVE = 40;
 
 export interface ShardActorsOptions {
   readonly late_tolerance_us: number;
   /** Events a table of this shard may hold. */
   readonly events_max: number;
+  /** Absent: all users stay in memory. */
+  readonly passivation?: PassivationOptions;
 }
 
 export class FraudActors implements ShardActors {
@@ -37,9 +39,9 @@ export class FraudActors implements ShardActors {
   readonly devices: DeviceActors;
   readonly #entityEventsMax: number;
   readonly #ahead: ReadAhead;
+  /** Parts of the snapshot that are written, and that are loaded. */
   #part = 0;
-  #cold: [string, number][] = [];
-  #outcomes: [string, number][] = [];
+  #loaded = 0;
 
   constructor(o: ShardActorsOptions) {
     this.users = new UserActors(o, this.#userCodes, this.#merchantCodes);
@@ -53,6 +55,14 @@ export class FraudActors implements ShardActors {
 
   readAhead(b: RowBlock, order: Uint16Array, from: number, to: number, shard: number): void {
     this.#ahead.read(b, order, from, to, shard);
+  }
+
+  recall(b: RowBlock, shard: number): Promise<void> | null {
+    return this.users.recall(b, shard);
+  }
+
+  passivate(rows: number): void {
+    this.users.passive?.step(rows);
   }
 
   get repeatFrame(): number {
@@ -128,23 +138,24 @@ export class FraudActors implements ShardActors {
   }
 
   findFrame(userHi: number, userLo: number, idHi: number, idLo: number): number {
-    const w = this.users.windows;
-    const slot = w.find(userHi, userLo);
-    const h = slot < 0 ? -1 : w.findId(slot, idHi, idLo);
-    return h >= 0 ? w.eventFrame(slot, h) : this.users.cold.frame(userHi, userLo, idHi, idLo);
+    const frame = this.users.findFrame(this.#userCodes.find(userHi, userLo), idHi, idLo);
+    return frame > 0 ? frame : this.users.cold.frame(userHi, userLo, idHi, idLo);
   }
 
   scanFrame(idHi: number, idLo: number, cursor: { slot: number }): number {
-    const w = this.users.windows;
-    const slot = w.scanIds(idHi, idLo, cursor, SCAN_SLOTS);
-    if (slot < 0) return cursor.slot >= w.actors ? this.users.cold.frameOfId(idHi, idLo) : -1;
-    return w.eventFrame(slot, w.findId(slot, idHi, idLo));
+    // By code, which a user keeps wherever it goes between two slices.
+    for (let left = SCAN_COST; left > 0 && cursor.slot < this.#userCodes.size; cursor.slot++) {
+      const frame = this.users.findFrame(cursor.slot, idHi, idLo);
+      if (frame > 0) return frame;
+      left -= this.users.isPassive(cursor.slot) ? SCAN_COST_PASSIVE : 1;
+    }
+    return cursor.slot < this.#userCodes.size ? -1 : this.users.cold.frameOfId(idHi, idLo);
   }
 
   beginSnapshot(): void {
     this.#part = 0;
-    this.#cold = this.users.cold.entries();
-    this.#outcomes = this.users.outcomes.entries();
+    this.users.cold.beginSnapshot();
+    this.users.outcomes.beginSnapshot();
     this.users.windows.beginSnapshot((slot, w) => this.users.extras.write(slot, w));
     this.merchants.windows.beginSnapshot();
     this.devices.windows.beginSnapshot();
@@ -154,8 +165,8 @@ export class FraudActors implements ShardActors {
 
   abandonSnapshot(): void {
     for (const table of [this.users, this.merchants, this.devices]) table.windows.abandonSnapshot();
-    this.#cold = [];
-    this.#outcomes = [];
+    this.users.cold.abandonSnapshot();
+    this.users.outcomes.abandonSnapshot();
   }
 
   /** Parts in order: dictionaries, users, merchants, devices, cold ids, outcomes. */
@@ -166,30 +177,39 @@ export class FraudActors implements ShardActors {
       () => this.users.windows.snapshotStep(w, bytesMax),
       () => this.merchants.windows.snapshotStep(w, bytesMax),
       () => this.devices.windows.snapshotStep(w, bytesMax),
-      () => writeEntries(this.#cold, w),
-      () => writeEntries(this.#outcomes, w),
+      () => this.users.cold.snapshotStep(w, bytesMax),
+      () => this.users.outcomes.snapshotStep(w, bytesMax),
     ];
     if (parts[this.#part]()) this.#part++;
     return this.#part === parts.length;
   }
 
-  load(r: ByteReader): void {
-    this.#merchantCodes.load(r);
-    this.#userCodes.load(r);
-    this.users.windows.load(r, (slot, from) => this.users.extras.read(slot, from));
-    this.merchants.windows.load(r);
-    this.devices.windows.load(r);
-    readEntries(r, (k, v) => this.users.cold.load(k, v));
-    readEntries(r, (k, v) => this.users.outcomes.load(k, v));
+  loadPart(r: ByteReader): boolean {
+    const parts = [
+      () => this.#merchantCodes.loadPart(r),
+      () => this.#userCodes.loadPart(r),
+      () => this.users.windows.loadPart(r, (slot, from) => this.users.extras.read(slot, from)),
+      () => this.merchants.windows.loadPart(r),
+      () => this.devices.windows.loadPart(r),
+      () => this.users.cold.loadPart(r),
+      () => this.users.outcomes.loadPart(r),
+    ];
+    if (parts[this.#loaded]()) this.#loaded++;
+    return this.#loaded === parts.length;
+  }
+
+  /** The windows of users, merchants and devices as lines of text: an actor's head, then its events, indented. */
+  exports(): readonly Iterable<string>[] {
+    return [
+      this.users.windows.exportLines((code) => this.#merchantCodes.keyText(code)),
+      this.merchants.windows.exportLines((code) => this.#userCodes.keyText(code)),
+      this.devices.windows.exportLines((code) => this.#userCodes.keyText(code)),
+    ];
   }
 
   digest(): string {
     const h = createHash("sha256");
-    for (const part of [
-      this.users.windows.exportLines((code) => this.#merchantCodes.keyText(code)),
-      this.merchants.windows.exportLines((code) => this.#userCodes.keyText(code)),
-      this.devices.windows.exportLines((code) => this.#userCodes.keyText(code)),
-    ]) {
+    for (const part of this.exports()) {
       for (const line of part) h.update(line);
       h.update("\n--\n");
     }
@@ -202,7 +222,8 @@ export class FraudActors implements ShardActors {
     const u = this.users.windows;
     const m = this.merchants.windows;
     return {
-      users: u.actors,
+      users: this.users.known,
+      activeUsers: u.actors,
       events: u.events,
       entities: m.actors + this.devices.windows.actors,
       entityEvents: m.events + this.devices.windows.events,
@@ -213,22 +234,5 @@ export class FraudActors implements ShardActors {
         entity_events: m.bytes().events,
       },
     };
-  }
-}
-
-function writeEntries(entries: [string, number][], w: ByteWriter): boolean {
-  w.u32(entries.length);
-  for (const [k, v] of entries) {
-    writeKey(k, w);
-    w.f64(v);
-  }
-  return true;
-}
-
-function readEntries(r: ByteReader, load: (key: string, value: number) => void): void {
-  const n = r.u32();
-  for (let i = 0; i < n; i++) {
-    const k = readKey(r);
-    load(k, r.f64());
   }
 }

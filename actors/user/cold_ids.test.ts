@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ByteReader, ByteWriter } from "../../runtime/kernel/bytes.ts";
 import { COLD_IDS_MAX, ColdIds } from "./cold_ids.ts";
 
 test("the newest ids are found, also through a change of generations and a snapshot; the oldest are forgotten", () => {
@@ -12,7 +13,14 @@ test("the newest ids are found, also through a change of generations and a snaps
       assert.equal(frame(ids, Math.max(0, i - COLD_IDS_MAX + 1)), Math.max(1, i - COLD_IDS_MAX + 2));
   }
   const loaded = new ColdIds();
-  for (const [key, value] of ids.entries()) loaded.load(key, value);
+  ids.beginSnapshot();
+  const w = new ByteWriter();
+  for (let isWhole = false; !isWhole; ) {
+    w.reset();
+    isWhole = ids.snapshotStep(w, 65_536);
+    assert.ok(w.length < 66_000);
+    assert.equal(loaded.loadPart(new ByteReader(w.view())), isWhole);
+  }
   for (const c of [ids, loaded]) {
     for (let i = total - COLD_IDS_MAX; i < total; i += 97) assert.equal(frame(c, i), i + 1);
     for (let i = 0; i < total - COLD_IDS_MAX; i += 9973) assert.equal(frame(c, i), 0);

@@ -57,9 +57,26 @@ export class ColdIds {
     this.#frames.set(text(userHi, userLo, idHi, idLo), frame);
   }
 
-  /** A copy for a snapshot cut. */
+  /** All of them, oldest first. */
   entries(): [string, number][] {
     return this.#frames.entries();
+  }
+
+  beginSnapshot(): void {
+    this.#frames.beginCut();
+  }
+
+  snapshotStep(w: ByteWriter, bytesMax: number): boolean {
+    return writeCut(this.#frames, w, bytesMax);
+  }
+
+  abandonSnapshot(): void {
+    this.#frames.endCut();
+  }
+
+  /** As ShardActors.loadPart. Throws BytesDamaged. */
+  loadPart(r: ByteReader): boolean {
+    return readCut(r, (key, frame) => this.load(key, frame));
   }
 
   load(key: string, frame: number): void {
@@ -72,14 +89,32 @@ export class ColdIds {
   }
 }
 
-export function writeKey(key: string, w: ByteWriter): void {
-  for (let i = 0; i < 8; i++) w.u16(key.charCodeAt(i));
+/** Bytes of an entry: its key and its value. */
+const ENTRY_BYTES = 16 + 8;
+
+/** Writes about `bytesMax` bytes more of a map's cut, as one part; true when it was the last. */
+export function writeCut(map: BoundedMap, w: ByteWriter, bytesMax: number): boolean {
+  const at = w.take(5);
+  let n = 0;
+  const isLast = map.nextOfCut(Math.max(1, Math.floor(bytesMax / ENTRY_BYTES)), (key, value) => {
+    for (let i = 0; i < 8; i++) w.u16(key.charCodeAt(i));
+    w.f64(value);
+    n++;
+  });
+  w.memory[at] = isLast ? 1 : 0;
+  w.patchU32(at + 1, n);
+  return isLast;
 }
 
-export function readKey(r: ByteReader): string {
-  let s = "";
-  for (let i = 0; i < 8; i++) s += String.fromCharCode(r.u16());
-  return s;
+/** Reads what writeCut wrote; true behind the last part. Throws BytesDamaged. */
+export function readCut(r: ByteReader, load: (key: string, value: number) => void): boolean {
+  const isLast = r.u8() === 1;
+  for (let n = r.u32(); n > 0; n--) {
+    // At once: a text put together piece by piece keeps its pieces.
+    const key = String.fromCharCode(r.u16(), r.u16(), r.u16(), r.u16(), r.u16(), r.u16(), r.u16(), r.u16());
+    load(key, r.f64());
+  }
+  return isLast;
 }
 
 function bitOf(userLo: number, idLo: number): number {

@@ -5,7 +5,8 @@
 
 import type { RowBlock } from "../../proto/columns.ts";
 import { BoundedMap } from "../../runtime/kernel/bounded_map.ts";
-import { coldKey } from "./cold_ids.ts";
+import type { ByteReader, ByteWriter } from "../../runtime/kernel/bytes.ts";
+import { coldKey, readCut, writeCut } from "./cold_ids.ts";
 
 /** Standing outcomes held by a shard. */
 export const OUTCOMES_MAX = 400_000;
@@ -31,8 +32,21 @@ export class Outcomes {
     return this.#standing.entries();
   }
 
-  load(k: string, value: number): void {
-    this.#standing.set(k, value);
+  beginSnapshot(): void {
+    this.#standing.beginCut();
+  }
+
+  snapshotStep(w: ByteWriter, bytesMax: number): boolean {
+    return writeCut(this.#standing, w, bytesMax);
+  }
+
+  abandonSnapshot(): void {
+    this.#standing.endCut();
+  }
+
+  /** As ShardActors.loadPart. Throws BytesDamaged. */
+  loadPart(r: ByteReader): boolean {
+    return readCut(r, (key, value) => this.#standing.set(key, value));
   }
 }
 

@@ -14,9 +14,11 @@ import {
   type RowBlock,
 } from "../../proto/columns.ts";
 import { EventKind, OutcomeKind } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import { CodedKeys, NOWHERE } from "../../runtime/kernel/coded_keys.ts";
 import type { Interner } from "../../runtime/kernel/interner.ts";
-import { SlotMap } from "../../runtime/kernel/slot_map.ts";
-import { WindowTable } from "../../runtime/kernel/windows/window_table.ts";
+import { PassiveActors } from "../../runtime/kernel/windows/passive_actors.ts";
+import { type WindowOptions, WindowTable } from "../../runtime/kernel/windows/window_table.ts";
+import type { PassiveStore } from "../../runtime/ports.ts";
 import { ACCEPTED, FULL, REPEATED } from "../../runtime/program.ts";
 import {
   DAY_US,
@@ -40,9 +42,24 @@ const SPEED_TIME_S_MIN = 1;
 /** Mixed into the ids of events: an event and a payment of a user may have the same id. */
 const EVENT_ID = 0x45564e54;
 
+/** Share of the events that a shard may hold above which users are made passive. */
+const EVENTS_SHARE = 0.9;
+/** Below this the log of passive users is not cleaned, bytes. */
+const CLEAN_BYTES_MIN = 16 << 20;
+
+/** How many users may be in memory, and where the others are. */
+export interface PassivationOptions {
+  readonly store: PassiveStore;
+  readonly users_max: number;
+  /** Default CLEAN_BYTES_MIN. */
+  readonly clean_bytes_min?: number;
+}
+
 export interface UserActorsOptions {
   readonly late_tolerance_us: number;
   readonly events_max: number;
+  /** Absent: all users stay in memory. */
+  readonly passivation?: PassivationOptions;
 }
 
 export class UserActors {
@@ -53,7 +70,9 @@ export class UserActors {
   readonly cold = new ColdIds();
   readonly #merchants: Interner;
   readonly #users: Interner;
-  readonly #slots = new SlotMap();
+  readonly #keys: CodedKeys;
+  /** Null when all users stay in memory. */
+  readonly passive: PassiveActors | null;
   repeatFrame = 0;
   /** Codes of the user and the merchant of the payment accepted last. */
   userCode = 0;
@@ -62,13 +81,70 @@ export class UserActors {
   constructor(o: UserActorsOptions, users: Interner, merchants: Interner) {
     this.#users = users;
     this.#merchants = merchants;
-    this.windows = new WindowTable({
+    this.#keys = new CodedKeys(users);
+    const windows: WindowOptions = {
       windows_us: WINDOWS_US,
       retention_us: 30 * DAY_US + o.late_tolerance_us,
       late_tolerance_us: o.late_tolerance_us,
       ids: true,
       events_max: o.events_max,
-    });
+    };
+    this.windows = new WindowTable(windows, this.#keys);
+    const p = o.passivation;
+    const limits = {
+      actors_max: p?.users_max ?? 0,
+      events_max: Math.floor(o.events_max * EVENTS_SHARE),
+      clean_bytes_min: p?.clean_bytes_min ?? CLEAN_BYTES_MIN,
+    };
+    this.passive = p === undefined ? null : new PassiveActors(this.windows, this.#keys, this.extras, p.store, limits);
+  }
+
+  /** Users known, in memory or not. */
+  get known(): number {
+    return this.windows.actors + (this.passive?.actors ?? 0);
+  }
+
+  /**
+   * Brings back the passive users among the rows of a shard (-1: of all shards): null when there are none. Rejects with
+   * PassiveRecordLost.
+   */
+  recall(b: RowBlock, shard: number): Promise<void> | null {
+    if (this.passive === null || this.passive.actors === 0) return null;
+    const codes: number[] = [];
+    for (let r = 0; r < b.n; r++) {
+      if ((shard >= 0 && b.shard[r] !== shard) || b.error[r] !== 0) continue;
+      const code = this.#users.find(b.user.hi[r], b.user.lo[r]);
+      if (code >= 0 && this.#keys.at(code) < NOWHERE) codes.push(code);
+    }
+    return codes.length === 0 ? null : this.passive.recall(codes);
+  }
+
+  /** Slot of a user, NOWHERE when it is unknown. One that is still passive comes back at once. */
+  #slotOf(code: number): number {
+    const at = this.#keys.at(code);
+    return at >= NOWHERE || this.passive === null ? at : this.passive.recallCode(code);
+  }
+
+  #knownSlotOf(hi: number, lo: number): number {
+    const code = this.#users.find(hi, lo);
+    return code < 0 ? NOWHERE : this.#slotOf(code);
+  }
+
+  /** Frame of a user's payment, 0 when it holds none with the id; passive users stay so. */
+  findFrame(code: number, idHi: number, idLo: number): number {
+    const at = code < 0 ? NOWHERE : this.#keys.at(code);
+    if (at < NOWHERE && (idHi | idLo) !== 0) return this.passive?.findFrame(code, idHi, idLo) ?? 0;
+    const h = at < 0 ? -1 : this.windows.findId(at, idHi, idLo);
+    return h < 0 ? 0 : this.windows.eventFrame(at, h);
+  }
+
+  isPassive(code: number): boolean {
+    return this.#keys.at(code) < NOWHERE;
+  }
+
+  /** Brings all users back into memory, for comparisons. */
+  recallAll(): void {
+    for (let code = 0; code < this.#users.size; code++) this.#slotOf(code);
   }
 
   /** `hasRoom`: the entities have room for one more event. */
@@ -78,21 +154,17 @@ export class UserActors {
     const idLo = b.id.lo[r];
     const code = this.#users.code(b.user.hi[r], b.user.lo[r]);
     this.userCode = code;
-    let known = this.#slots.get(code);
-    if (known < 0) {
-      known = w.find(b.user.hi[r], b.user.lo[r]);
-      if (known >= 0) this.#slots.set(code, known);
-    }
+    const known = this.#slotOf(code);
     if (known >= 0 && this.#isRepeat(b, r, known)) return REPEATED;
     // What is shed must leave no trace: replay does not see it.
     if (!hasRoom || (known < 0 && w.events >= w.plan.eventsMax)) return FULL;
     let slot = known;
     if (slot < 0) {
       slot = w.slot(b.user.hi[r], b.user.lo[r]);
-      this.#slots.set(code, slot);
       this.extras.ensure(slot);
     }
     w.touch(slot);
+    this.extras.refer(slot);
     const t = b.eventTimeUs[r];
     const at = r * C;
     const merchant = this.#merchants.code(b.merchant.hi[r], b.merchant.lo[r]);
@@ -111,10 +183,10 @@ export class UserActors {
     return ACCEPTED;
   }
 
-  /** Slot of a user of whom this shard knows payments, -1 else. For reading ahead only. */
+  /** Slot of a user in memory, less than 0 else. For reading ahead only. */
   knownSlot(hi: number, lo: number): number {
     const code = this.#users.find(hi, lo);
-    return code < 0 ? -1 : this.#slots.get(code);
+    return code < 0 ? -1 : this.#keys.at(code);
   }
 
   #isRepeat(b: RowBlock, r: number, slot: number): boolean {
@@ -200,9 +272,11 @@ export class UserActors {
       return REPEATED;
     }
     if (!hasRoom) return FULL;
-    const slot = this.windows.slot(b.user.hi[r], b.user.lo[r]);
+    const held = this.#knownSlotOf(b.user.hi[r], b.user.lo[r]);
+    const slot = held >= 0 ? held : this.windows.slot(b.user.hi[r], b.user.lo[r]);
     this.extras.ensure(slot);
     this.windows.touch(slot);
+    this.extras.refer(slot);
     this.cold.add(b.user.hi[r], b.user.lo[r], idHi, b.id.lo[r], frame);
     const t = b.eventTimeUs[r];
     const kind = b.code[r];
@@ -214,7 +288,7 @@ export class UserActors {
 
   /** Folds an outcome: the newest revision wins; says in the row what the payment's merchant must do. */
   outcome(b: RowBlock, r: number): number {
-    const slot = this.windows.find(b.user.hi[r], b.user.lo[r]);
+    const slot = this.#knownSlotOf(b.user.hi[r], b.user.lo[r]);
     const h = slot < 0 ? -1 : this.windows.findId(slot, b.id.hi[r], b.id.lo[r]);
     b.labelAction[r] = LABEL_NONE;
     b.merchant.hi[r] = 0;

@@ -4,6 +4,7 @@
  */
 import { LOCATION_NONE } from "../../proto/columns.ts";
 import type { ByteReader, ByteWriter } from "../../runtime/kernel/bytes.ts";
+import type { ActorExtras } from "../../runtime/kernel/windows/passive_actors.ts";
 
 /** Failed logins held for one user: the newest ones. */
 export const FAILED_HELD = 8;
@@ -18,18 +19,23 @@ const RECORD = 8;
 /** In 32-bit words. */
 const X_LATITUDE = 0;
 const X_LONGITUDE = 1;
+/** Low 16 bits: the country; USED: the user was used since the hand came by. */
 const X_COUNTRY = 6;
+const USED = 1 << 31;
+const COUNTRY_MASK = 0xffff;
 /** 1 + entry in the side table, 0 without. */
 const X_ENTRY = 7;
 /** In 64-bit words. */
 const X_LOCATED_US = 1;
 const X_FIRST_US = 2;
 
-export class UserExtras {
+export class UserExtras implements ActorExtras {
   readonly #words: Int32Array[] = [];
   readonly #times: Float64Array[] = [];
   #events = new Float64Array(EVENT_STRIDE * 64).fill(Number.NaN);
   #entries = 0;
+  /** Entries of users that left. */
+  readonly #freed: number[] = [];
 
   ensure(slot: number): void {
     while (slot >>> BLOCK_BITS >= this.#words.length) {
@@ -78,11 +84,38 @@ export class UserExtras {
 
   /** Code of the country of the last payment that named one, 0 before it. */
   country(slot: number): number {
-    return this.#word(slot, X_COUNTRY);
+    return this.#word(slot, X_COUNTRY) & COUNTRY_MASK;
   }
 
   setCountry(slot: number, country: number): void {
-    this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + X_COUNTRY] = country;
+    const words = this.#words[slot >>> BLOCK_BITS];
+    const o = (slot & BLOCK_MASK) * RECORD + X_COUNTRY;
+    words[o] = (words[o] & ~COUNTRY_MASK) | country;
+  }
+
+  refer(slot: number): void {
+    this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + X_COUNTRY] |= USED;
+  }
+
+  takeReferred(slot: number): boolean {
+    const words = this.#words[slot >>> BLOCK_BITS];
+    const o = (slot & BLOCK_MASK) * RECORD + X_COUNTRY;
+    const isUsed = (words[o] & USED) !== 0;
+    words[o] &= ~USED;
+    return isUsed;
+  }
+
+  /** The slot's user left memory. */
+  release(slot: number): void {
+    const entry = this.#word(slot, X_ENTRY);
+    if (entry !== 0) {
+      this.#events.fill(Number.NaN, (entry - 1) * EVENT_STRIDE, entry * EVENT_STRIDE);
+      this.#freed.push(entry);
+    }
+    const words = this.#words[slot >>> BLOCK_BITS];
+    const o = (slot & BLOCK_MASK) * RECORD;
+    words.fill(0, o, o + RECORD);
+    words[o + X_LATITUDE] = LOCATION_NONE;
   }
 
   /** Event time of the earliest payment, microseconds; 0 before it. */
@@ -161,12 +194,13 @@ export class UserExtras {
 
   #at(slot: number): number {
     if (this.#word(slot, X_ENTRY) === 0) {
-      if ((this.#entries + 1) * EVENT_STRIDE > this.#events.length) {
+      const freed = this.#freed.pop();
+      if (freed === undefined && (this.#entries + 1) * EVENT_STRIDE > this.#events.length) {
         const grown = new Float64Array(this.#events.length * 2).fill(Number.NaN, this.#events.length);
         grown.set(this.#events);
         this.#events = grown;
       }
-      this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + X_ENTRY] = ++this.#entries;
+      this.#words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + X_ENTRY] = freed ?? ++this.#entries;
     }
     return (this.#word(slot, X_ENTRY) - 1) * EVENT_STRIDE;
   }

@@ -2,15 +2,17 @@
  * Compares the journals with what the client was told: every acknowledged payment stands in them, once; what stands
  * there and was not acknowledged is what the client saw as unknown; nothing that was refused, nothing of anybody else.
  */
+import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { MATRIX_SHAPE } from "../../actors/decision/decider.ts";
+import { accessOf, connectAs } from "../../deploy/node/nats_access.ts";
 import { openIdentity } from "../../gateway/identity/identity.ts";
 import { isPayment, RowBlock } from "../../proto/columns.ts";
 import { HEADER_BYTES, KIND_ROWS } from "../../proto/frame/frame_header.ts";
 import { RowsReader } from "../../proto/frame/rows_reader.ts";
 import { JOURNAL_START } from "../../runtime/journal/claim.ts";
 import { replay } from "../../runtime/journal/replay.ts";
-import { connectNats } from "../../runtime/nats/connection.ts";
+import type { NatsLink } from "../../runtime/nats/connection.ts";
 import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
 import { RowSet } from "../load/row_set.ts";
 import { IdTable } from "./id_table.ts";
@@ -100,7 +102,8 @@ export async function checkJournals(o: JournalCheckOptions): Promise<JournalChec
   const [tenant, ...others] = identity.tenants;
   if (tenant === undefined || others.length > 0) throw new Error(`${o.data_dir} must have exactly one tenant`);
   const census = new IdCensus(new IdTable(o.id_prefix, o.count, tenant.hash_key));
-  const link = await connectNats({ servers: o.nats, name: "bench-check" });
+  const nats_users = join(o.data_dir, "nats-users");
+  const link = await connectAs(accessOf({ nats: o.nats, nats_users }, "maintenance"), "journals");
   const store = new JetStreamJournalStore(link);
   try {
     const shards = await journalShards(link);
@@ -112,10 +115,10 @@ export async function checkJournals(o: JournalCheckOptions): Promise<JournalChec
       return 0;
     };
     for (const shard of shards) {
-      const onFrame = (header: { readonly kind: number }, bytes: Uint8Array): void => {
+      const onFrame = (header: { readonly kind: number; readonly version: number }, bytes: Uint8Array): void => {
         frames++;
         if (header.kind !== KIND_ROWS) return;
-        reader.read(bytes.subarray(HEADER_BYTES), block, null, tenantIndex);
+        reader.read(bytes.subarray(HEADER_BYTES), header.version, block, null, tenantIndex);
         for (let r = 0; r < block.n; r++) {
           if (isPayment(block.kind[r])) census.add(block.id.hi[r], block.id.lo[r]);
         }
@@ -132,7 +135,7 @@ export async function checkJournals(o: JournalCheckOptions): Promise<JournalChec
 }
 
 /** Shards that have a journal; opening one that has none would make it. */
-async function journalShards(link: Awaited<ReturnType<typeof connectNats>>): Promise<number[]> {
+async function journalShards(link: NatsLink): Promise<number[]> {
   const manager = await jetstreamManager(link.client);
   const names: string[] = [];
   for await (const name of manager.streams.names()) names.push(name);

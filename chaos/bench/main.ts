@@ -21,7 +21,9 @@ import { NodeUnderTest } from "./node_under_test.ts";
 import { type Bench, oneRun, type RunResult } from "./one_run.ts";
 import type { PeerResult } from "./peers/main.ts";
 import { eventSpanUs, FIRST_GUESS, LATENCY_RATE, type Plan, planOf } from "./plan.ts";
+import { benchRecovery } from "./recovery_bench.ts";
 import { makeReport } from "./report.ts";
+import { benchSnapshot } from "./snapshot_bench.ts";
 
 const HELP = `npm run bench -- [options]     measure one node on this machine
 
@@ -33,6 +35,10 @@ const HELP = `npm run bench -- [options]     measure one node on this machine
   --no-peers                leave Redis and PostgreSQL out
   --nodes N                 processor time of a decision on a cluster of N nodes, and nothing else
   --offered N               ... with so many payments a second (default 20000)
+  --recovery                how long a node takes to serve a shard with many payments behind its snapshot
+  --snapshot                how long decisions stand still while a snapshot is taken or loaded
+  --users N                 ... with so many users, a multiple of 4000 (default 1000000, quick 100000)
+  --payments N              ... and so many payments behind the snapshot (default 5000000, quick 500000)
   --shards N                shards of the node (default: the node's own)
   --snapshot-interval-s N   seconds between snapshots (default 60)
   --dir DIR                 where data is kept while it runs (default: a temporary folder, removed at the end)
@@ -58,6 +64,9 @@ interface Arguments {
   /** Undefined: one node, alone, everything measured. */
   readonly nodes: number | undefined;
   readonly offered_per_s: number;
+  /** Undefined: no recovery is measured. */
+  readonly recovery: { readonly payments: number } | undefined;
+  readonly snapshot: boolean;
   readonly shards: number | undefined;
   readonly snapshot_interval_s: number;
   readonly dir: string | undefined;
@@ -79,6 +88,10 @@ function readArguments(argv: readonly string[]): Arguments | null {
       "no-peers": { type: "boolean", default: false },
       nodes: text,
       offered: { type: "string", default: "20000" },
+      recovery: { type: "boolean", default: false },
+      snapshot: { type: "boolean", default: false },
+      users: text,
+      payments: text,
       shards: text,
       "snapshot-interval-s": { type: "string", default: "60" },
       dir: text,
@@ -94,10 +107,15 @@ function readArguments(argv: readonly string[]): Arguments | null {
     if (Number.isInteger(n) && n >= min && n <= max) return n;
     throw new UsageError(`--${name} takes a whole number from ${min} to ${max}`);
   };
+  const users = whole("users", values.users, 4000, 10_000_000);
+  const payments = whole("payments", values.payments, 1, 100_000_000) ?? (values.quick ? 500_000 : 5_000_000);
+  const plan = planOf(values.quick, whole("runs", values.runs, 1, 9));
   return {
     profile: values.profile,
     json: values.json === undefined ? undefined : resolve(values.json),
-    plan: planOf(values.quick, whole("runs", values.runs, 1, 9)),
+    plan: users === undefined ? plan : { ...plan, users },
+    recovery: values.recovery ? { payments } : undefined,
+    snapshot: values.snapshot,
     sketch: values.sketch === undefined ? undefined : resolve(values.sketch),
     peers: !values["no-peers"],
     nodes: whole("nodes", values.nodes, 1, 16),
@@ -187,12 +205,41 @@ async function cluster(a: Arguments, nodes: number, work_dir: string, say: (line
   return result.journals.ok ? 0 : 1;
 }
 
+async function recovery(
+  a: Arguments,
+  payments: number,
+  work_dir: string,
+  say: (line: string) => void,
+): Promise<number> {
+  const { plan, seed } = a;
+  const result = await benchRecovery({ root, work_dir, payments, plan, seed, currency: DEMO_CURRENCY, say });
+  if (a.json !== undefined) writeJson(a.json, result);
+  return 0;
+}
+
+async function snapshot(a: Arguments, work_dir: string, say: (line: string) => void): Promise<number> {
+  const { users, merchants } = a.plan;
+  const result = await benchSnapshot({
+    root,
+    work_dir,
+    users,
+    merchants,
+    rows_per_s: a.offered_per_s,
+    seed: a.seed,
+    say,
+  });
+  if (a.json !== undefined) writeJson(a.json, result);
+  return 0;
+}
+
 async function bench(a: Arguments, work_dir: string): Promise<number> {
   const { plan } = a;
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   const machine = machineFacts();
   say(`${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, node ${machine.node}; data in ${work_dir}`);
   if (a.nodes !== undefined) return cluster(a, a.nodes, work_dir, say);
+  if (a.snapshot) return snapshot(a, work_dir, say);
+  if (a.recovery !== undefined) return recovery(a, a.recovery.payments, work_dir, say);
   const data_dir = join(work_dir, "node");
   mkdirSync(data_dir, { recursive: true });
   const { shards, snapshot_interval_s } = a;

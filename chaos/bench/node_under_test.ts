@@ -24,6 +24,8 @@ export interface NodeOptions {
   readonly data_dir: string;
   readonly shards: number | undefined;
   readonly snapshot_interval_s: number;
+  /** More flags of Node itself. */
+  readonly node_flags?: readonly string[];
 }
 
 interface Ready {
@@ -35,7 +37,8 @@ interface Ready {
   readonly api_key: string;
 }
 
-const READY_S = 120;
+/** Recovery of a long journal is part of it. */
+const READY_S = 300;
 
 export class NodeUnderTest implements UnderTest {
   readonly #child: Child;
@@ -65,6 +68,7 @@ export class NodeUnderTest implements UnderTest {
       "the node",
       [
         ...NODE_FLAGS,
+        ...(o.node_flags ?? []),
         join(o.root, "deploy/bin/start.ts"),
         "--no-demo",
         ...["--data-dir", o.data_dir],

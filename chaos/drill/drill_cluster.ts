@@ -15,18 +15,21 @@ import { Policy, TestCards } from "../../actors/decision/policy.ts";
 import { FraudActors } from "../../actors/decision/shard_actors.ts";
 import { FEATURE_COUNT, USER_AT, WINDOW_COLUMNS, WINDOWS_US } from "../../actors/features/registry.ts";
 import { compileRuleSet } from "../../actors/rules/compile.ts";
+import { servedShards } from "../../deploy/e2e/testkit/node_log.ts";
 import { until } from "../../deploy/e2e/testkit/until.ts";
 import { type NatsEngine, startNats } from "../../deploy/engines/nats.ts";
+import { credentialsFile, natsInbox } from "../../deploy/engines/nats_users.ts";
 import { DEFAULT_RULES } from "../../deploy/node/fraud_node.ts";
 import { createTenantKey, openIdentity } from "../../gateway/identity/identity.ts";
 import { FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
 import { rank } from "../../runtime/cluster/placement.ts";
 import { JOURNAL_START } from "../../runtime/journal/claim.ts";
 import { replay } from "../../runtime/journal/replay.ts";
-import { connectNats } from "../../runtime/nats/connection.ts";
+import { connectNats, type NatsLink } from "../../runtime/nats/connection.ts";
 import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
 import { FrameFolder } from "../../runtime/recovery.ts";
 import { Shard } from "../../runtime/shard.ts";
+import { NatsCluster } from "../../runtime/testkit/nats_cluster.ts";
 import { keyText } from "../oracle/journal_row.ts";
 import { DrillLoad } from "./drill_load.ts";
 import { DrillNode } from "./drill_node.ts";
@@ -45,8 +48,14 @@ export interface ClusterOptions {
   readonly payments_per_s: number;
   readonly users: number;
   readonly hot: number;
+  /** Payments of a client's call; default 8. */
+  readonly batch?: number;
   /** Nodes that share the shards out; 0: two compete for one. */
   readonly sharing: number;
+  /** nats-servers: 1 (default), or 3 with replicated journals, TLS and users. */
+  readonly nats?: 1 | 3;
+  /** More arguments of nodes that share. */
+  readonly args?: readonly string[];
 }
 
 export class DrillCluster {
@@ -55,11 +64,16 @@ export class DrillCluster {
   readonly proxies: NetworkProxy[] = [];
   readonly load: DrillLoad;
   readonly shards: number;
-  nats: NatsEngine;
+  readonly api_key: string;
+  /** Null: there is one server. */
+  readonly replicated: NatsCluster | null;
+  #nats: NatsEngine | null;
 
-  private constructor(dir: string, nats: NatsEngine, o: ClusterOptions, api_key: string) {
+  private constructor(dir: string, nats: NatsEngine | NatsCluster, o: ClusterOptions, api_key: string) {
     this.dir = dir;
-    this.nats = nats;
+    this.api_key = api_key;
+    this.replicated = nats instanceof NatsCluster ? nats : null;
+    this.#nats = nats instanceof NatsCluster ? null : nats;
     this.shards = o.sharing > 0 ? SHARED_SHARDS : 1;
     // Clients know the nodes that run.
     const endpoints = (): string[] => this.nodes.filter((n) => n.running).map((n) => n.endpoint);
@@ -68,13 +82,13 @@ export class DrillCluster {
 
   static async start(o: ClusterOptions): Promise<DrillCluster> {
     const dir = await mkdtemp(join(tmpdir(), "fraudguard-drill-"));
-    const nats = await startNats({ data_dir: join(dir, "nats"), port: 0 });
+    const nats = o.nats === 3 ? await NatsCluster.launch() : await startNats({ data_dir: join(dir, "nats"), port: 0 });
     const tenants_path = join(dir, "tenants.json");
     const { key } = createTenantKey(tenants_path, { id: "drill", stand_in: "REVIEW", deadline_ms: 1000 });
     openIdentity({ tenants_path, secrets_path: join(dir, "secrets.json") });
     const cluster = new DrillCluster(dir, nats, o, key);
     if (o.sharing === 0) await cluster.#startRivals();
-    else await cluster.#startSharing(o.sharing);
+    else await cluster.#startSharing(o.sharing, o.args ?? []);
     return cluster;
   }
 
@@ -87,35 +101,49 @@ export class DrillCluster {
     await this.follows(b, 1);
   }
 
-  async #startSharing(nodes: number): Promise<void> {
-    for (let i = 0; i < nodes; i++) (await this.add(["--cluster"])).start();
+  async #startSharing(nodes: number, args: readonly string[]): Promise<void> {
+    for (let i = 0; i < nodes; i++) (await this.add(["--cluster", ...args])).start();
     await this.spread();
+  }
+
+  /** The only server. */
+  get nats(): NatsEngine {
+    if (this.#nats === null) throw new Error("there are several nats-servers");
+    return this.#nats;
+  }
+
+  /** A connection that may read the journals. */
+  async journalsLink(): Promise<NatsLink> {
+    if (this.replicated !== null) return this.replicated.connect("maintenance");
+    return connectNats({ servers: this.nats.url.replace("nats://", "") });
+  }
+
+  /** Arguments of a new node: by a proxy of its own to the only server, or directly to all. */
+  async #natsArgs(): Promise<string[]> {
+    const { replicated } = this;
+    if (replicated === null) {
+      const proxy = await NetworkProxy.start(() => this.nats.port);
+      this.proxies.push(proxy);
+      return ["--nats-url", `nats://127.0.0.1:${proxy.port}`];
+    }
+    const login = ["--nats-credentials", credentialsFile(replicated.users_dir, "node")];
+    const url = ["--nats-url", replicated.servers.map((server) => `nats://${server}`).join()];
+    return [...url, ...login, "--nats-tls-ca", replicated.ca_file, "--nats-replicas", "3"];
   }
 
   /** One more node, not yet started. */
   async add(more: readonly string[] = []): Promise<DrillNode> {
     const name = `node-${String.fromCharCode(97 + this.nodes.length)}`;
-    const proxy = await NetworkProxy.start(() => this.nats.port);
-    this.proxies.push(proxy);
-    const url = `nats://127.0.0.1:${proxy.port}`;
-    const args = ["--nats-url", url, "--config-dir", this.dir, "--shards", String(this.shards), "--node", name];
+    const shared = ["--config-dir", this.dir, "--shards", String(this.shards), "--node", name];
+    const args = [...(await this.#natsArgs()), ...shared];
     const node = await DrillNode.make(name, join(this.dir, name), [...args, ...more]);
     this.nodes.push(node);
     return node;
   }
 
   /** Shards that a node serves now, by its log. */
-  async served(node: DrillNode): Promise<ReadonlySet<unknown>> {
-    const lines = await node.log();
-    const served = new Set<unknown>();
-    if (!node.running) return served;
-    for (const { msg, shard } of lines) {
-      if (msg === "shard_serving") served.add(shard);
-      // A hand-over begins so; that it ended is told by the next owner.
-      else if (msg === "hand_over" || msg === "shard_deposed") served.delete(shard);
-      else if (msg === "starting") served.clear();
-    }
-    return served;
+  async served(node: DrillNode): Promise<ReadonlySet<number>> {
+    return node.running ? servedShards(await node.log()) : new Set();
   }
 
   /** Waits until the running nodes together serve all shards. */
@@ -161,7 +189,7 @@ export class DrillCluster {
   }
 
   async startNats(): Promise<void> {
-    this.nats = await startNats({ data_dir: join(this.dir, "nats"), port: this.nats.port });
+    this.#nats = await startNats({ data_dir: join(this.dir, "nats"), port: this.nats.port });
   }
 
   /** File of the first journal's newest messages. */
@@ -178,6 +206,14 @@ export class DrillCluster {
     await this.load.askAgain();
   }
 
+  #natsOfJudge(): Pick<Case, "nats" | "login"> {
+    const { replicated } = this;
+    if (replicated === null) return { nats: [this.nats.url.replace("nats://", "")] };
+    const pass = replicated.password("maintenance");
+    const login = { user: "maintenance", pass, inboxPrefix: natsInbox("maintenance"), tls: { ca: replicated.ca } };
+    return { nats: replicated.servers, login };
+  }
+
   /** What the judge says, and what stopped the replay that tells it the windows, if anything did. */
   async judge(): Promise<{ verdict: Verdict; broken: string[] }> {
     const windows_file = join(this.dir, "windows.jsonl");
@@ -189,7 +225,7 @@ export class DrillCluster {
       secrets: Record<string, { seal_key: string }>;
     };
     const order: Case = {
-      nats: this.nats.url.replace("nats://", ""),
+      ...this.#natsOfJudge(),
       shards: this.shards,
       shape: MATRIX_SHAPE,
       tenants: [{ id: "drill", seal_key: secrets.secrets["drill"].seal_key }],
@@ -213,7 +249,7 @@ export class DrillCluster {
    */
   async #writeWindows(path: string): Promise<void> {
     const out = createWriteStream(path);
-    const link = await connectNats({ servers: this.nats.url.replace("nats://", "") });
+    const link = await this.journalsLink();
     const store = new JetStreamJournalStore(link);
     try {
       const ruleSet = compileRuleSet(JSON.parse(await readFile(DEFAULT_RULES, "utf8")));
@@ -253,7 +289,8 @@ export class DrillCluster {
     this.load.close();
     for (const node of this.nodes) await node.end("SIGKILL");
     for (const proxy of this.proxies) proxy.close();
-    await this.nats.stop();
+    await this.#nats?.stop();
+    await this.replicated?.dispose();
     await rm(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }

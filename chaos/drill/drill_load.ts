@@ -34,6 +34,8 @@ export interface LoadOptions {
   readonly users: number;
   /** Share of the payments at one merchant. */
   readonly hot: number;
+  /** Payments of a call; default 8. */
+  readonly batch?: number;
 }
 
 export class DrillLoad {
@@ -46,6 +48,8 @@ export class DrillLoad {
   #open = 0;
   provisional = 0;
   degraded = 0;
+  /** Tries that were refused for want of room: to be made again, by whoever asks. */
+  shed = 0;
   /** The same id was answered in two ways. */
   changed = 0;
   /** Decided payments that were asked for once more at the end, with an answer. */
@@ -60,9 +64,10 @@ export class DrillLoad {
   start(): void {
     const began = performance.now();
     const before = this.#made;
+    const batch = this.#o.batch ?? BATCH;
     this.#timer = setInterval(() => {
       const due = before + ((performance.now() - began) / 1000) * this.#o.payments_per_s;
-      while (this.#made + BATCH <= due) this.#send(Array.from({ length: BATCH }, () => this.#payment()));
+      while (this.#made + batch <= due) this.#send(Array.from({ length: batch }, () => this.#payment()));
     }, 10);
   }
 
@@ -202,7 +207,8 @@ export class DrillLoad {
       const { result } = results[i] ?? { result: { case: undefined } };
       if (result.case === "error") {
         const { code, message } = result.value;
-        if (code !== ErrorCode.UNAVAILABLE) this.wrong.push(`${p.payment.transactionId}: ${message}`);
+        if (code === ErrorCode.RESOURCE_EXHAUSTED) this.shed++;
+        else if (code !== ErrorCode.UNAVAILABLE) this.wrong.push(`${p.payment.transactionId}: ${message}`);
         undecided++;
       } else if (result.case === "decision") {
         const d = result.value;

@@ -22,6 +22,10 @@ export class DrillNode {
   #child: ChildProcess | null = null;
   /** Starts again by itself when the process ends. */
   supervised = true;
+  /** Added to its arguments from its next start on. */
+  more: readonly string[] = [];
+  /** Added to its environment from its next start on. */
+  env: Readonly<Record<string, string>> = {};
 
   private constructor(name: string, data_dir: string, grpc_port: number, args: readonly string[]) {
     this.name = name;
@@ -47,10 +51,13 @@ export class DrillNode {
   start(): void {
     if (this.running) throw new Error(`${this.name} runs already`);
     const ports = ["--grpc-port", String(this.grpc_port), "--rest-port", "0"];
-    const more = ["--snapshot-interval-s", "2", "--no-nats-intake", ...this.#args];
+    const more = ["--snapshot-interval-s", "2", "--no-nats-intake", ...this.#args, ...this.more];
     const args = [...NODE_FLAGS, START, "--no-demo", "--data-dir", this.data_dir, ...ports, ...more];
     const said = openSync(join(this.data_dir, "said.txt"), "a");
-    const child = spawn(process.execPath, args, { stdio: ["ignore", said, said] });
+    const child = spawn(process.execPath, args, {
+      stdio: ["ignore", said, said],
+      env: { ...process.env, ...this.env },
+    });
     this.#child = child;
     child.once("exit", () => {
       if (this.supervised && this.#child === child) setTimeout(() => this.#again(child), RESTART_MS);

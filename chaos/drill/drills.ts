@@ -3,8 +3,15 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { until } from "../../deploy/e2e/testkit/until.ts";
+import { FORMAT_OLDEST } from "../../proto/frame/frame_header.ts";
 import type { ClusterOptions, DrillCluster } from "./drill_cluster.ts";
 import type { DrillNode } from "./drill_node.ts";
+import { KNOWN_USERS, killLarge } from "./large_drill.ts";
+import { clockJump, diskFull, slowDisk, syncBeforeAck, whyNoMount } from "./machine_drills.ts";
+import { killNatsLeader, killNatsMajority } from "./nats_drills.ts";
+import { poison } from "./poison_drill.ts";
+import { whyNoTrace } from "./sync_trace.ts";
+import { formatArgument, rollingUpgrade } from "./upgrade_drill.ts";
 
 /** What a drill found beside the verdict; anything in `failed` fails it. */
 export interface DrillNotes {
@@ -17,9 +24,9 @@ export interface DrillNotes {
 export interface Drill {
   readonly name: string;
   readonly what: string;
-  /** Null: cannot be done here, `why` says so. */
-  readonly run: ((c: DrillCluster) => Promise<DrillNotes>) | null;
-  readonly why?: string;
+  readonly run: (c: DrillCluster) => Promise<DrillNotes>;
+  /** Why this machine cannot do it, asked before it is tried; null when it can. */
+  readonly whyNotHere?: () => string | null;
   readonly over?: Partial<ClusterOptions>;
 }
 
@@ -145,7 +152,9 @@ async function movesOf(c: DrillCluster): Promise<DrillNotes> {
 
 async function powerCut(c: DrillCluster): Promise<DrillNotes> {
   const [a, b] = c.nodes;
+  let shown = CALM;
   await underLoad(c, async () => {
+    shown = await syncBeforeAck(c);
     await Promise.all([c.killNats(), a.end("SIGKILL"), b.end("SIGKILL")]);
     await c.startNats();
     for (const node of [a, b]) {
@@ -160,7 +169,7 @@ async function powerCut(c: DrillCluster): Promise<DrillNotes> {
     );
   });
   const note = "all processes killed at once; the system's pages outlive that, so the disk itself is not tested";
-  return { ...CALM, notes: [note] };
+  return { notes: [...shown.notes, note], failed: shown.failed };
 }
 
 /** The owner's connection to its journals stops; the other node takes over, the first learns of it when it heals. */
@@ -226,21 +235,29 @@ function flipByte(bytes: Buffer): Buffer {
   return bytes;
 }
 
-const CLUSTER = "needs several NATS servers with replicated journals, which are not there yet";
-
 export const DRILLS: readonly Drill[] = [
   { name: "kill-owner", what: "kill -9 of the node that serves", run: killOwner },
   { name: "freeze-owner", what: "SIGSTOP of the node that serves for 20 s, then it wakes", run: freezeOwner },
   { name: "kill-nats", what: "kill -9 of nats-server, back after 2 s", run: killNats },
-  { name: "kill-nats-leader", what: "kill -9 of the journal's leader", run: null, why: CLUSTER },
-  { name: "kill-nats-majority", what: "kill -9 of most NATS servers", run: null, why: CLUSTER },
+  {
+    name: "kill-nats-leader",
+    what: "kill -9 of the one of three nats-servers that leads a journal",
+    run: killNatsLeader,
+    over: { sharing: 3, nats: 3 },
+  },
+  {
+    name: "kill-nats-majority",
+    what: "kill -9 of two of three nats-servers, back after 5 s",
+    run: killNatsMajority,
+    over: { sharing: 3, nats: 3 },
+  },
   { name: "cut-one-way", what: "answers from nats-server stop for 10 s", run: cut(false, true) },
   { name: "cut-both-ways", what: "the owner's network to nats-server stops for 10 s", run: cut(true, true) },
   {
     name: "slow-disk",
-    what: "journal writes take 100 ms",
-    run: null,
-    why: "needs a device that can be slowed (device mapper), which this process has no rights to",
+    what: "each sync of the journal's disk takes 100 ms more for 10 s",
+    run: slowDisk,
+    whyNotHere: whyNoTrace,
   },
   { name: "slow-network", what: "20 ms more each way to nats-server for 10 s", run: slowNetwork },
   {
@@ -255,6 +272,12 @@ export const DRILLS: readonly Drill[] = [
     over: { sharing: 3 },
   },
   {
+    name: "kill-node-large",
+    what: "kill -9 of one of three nodes that know a million users",
+    run: killLarge,
+    over: { sharing: 3, batch: 1, users: KNOWN_USERS, args: ["--snapshot-interval-s", "120"] },
+  },
+  {
     name: "rolling-restart-shared",
     what: "three nodes that share six shards end by SIGTERM and come back, one after the other",
     run: rollingShared,
@@ -262,12 +285,12 @@ export const DRILLS: readonly Drill[] = [
   },
   {
     name: "rolling-upgrade",
-    what: "a format change and back, node by node",
-    run: null,
-    why: "there is one format yet",
+    what: "three nodes that share six shards go over to another journal format and back, one after the other",
+    run: rollingUpgrade,
+    over: { sharing: 3, args: formatArgument(FORMAT_OLDEST) },
   },
   { name: "scale", what: "1 to 4 nodes and back", run: scale, over: { sharing: 1 } },
-  { name: "clock-jump", what: "an hour, by the clock adapter", run: null, why: "done in the simulator only, yet" },
+  { name: "clock-jump", what: "an hour ahead and an hour behind, by the clock adapter", run: clockJump },
   { name: "hot-merchant", what: "20 % of the payments at one merchant", run: hotMerchant, over: { hot: 0.2 } },
   {
     name: "kill-gateway",
@@ -281,12 +304,17 @@ export const DRILLS: readonly Drill[] = [
     what: "the second half of the journal's file is gone",
     run: (c) => damaged(c, (bytes) => bytes.subarray(0, bytes.length >> 1), false),
   },
-  { name: "disk-full", what: "the journal's disk is full", run: null, why: "needs a file system with a quota" },
+  {
+    name: "disk-full",
+    what: "the journal's disk is full until room is made",
+    run: diskFull,
+    whyNotHere: whyNoMount,
+  },
   { name: "power-cut", what: "all processes killed at once, cold start", run: powerCut },
   {
     name: "poison",
-    what: "a payment that throws inside an actor",
-    run: null,
-    why: "not isolated yet: it stops the node",
+    what: "payments that throw inside an actor, half of the row done; three nodes share six shards",
+    run: poison,
+    over: { sharing: 3 },
   },
 ];

@@ -10,8 +10,8 @@ import { connect } from "@nats-io/transport-node";
 import { isPayment, ROW_PAYMENT, RowBlock } from "../../proto/columns.ts";
 import { HEADER_BYTES, KIND_ROWS, kindOf, verifyFrame } from "../../proto/frame/frame_header.ts";
 import { type RowsFacts, RowsReader } from "../../proto/frame/rows_reader.ts";
-import type { MatrixShape } from "../../proto/frame/rows_writer.ts";
-import { SectionSealer } from "../../proto/frame/sealer.ts";
+import type { FramePlace, MatrixShape } from "../../proto/frame/rows_writer.ts";
+import { SectionOpener } from "../../proto/frame/sealer.ts";
 import type { Tenant } from "../../proto/tenant.ts";
 import { type JournalRow, journalRow } from "../oracle/journal_row.ts";
 import { OracleActor } from "../oracle/window_oracle.ts";
@@ -25,8 +25,15 @@ export interface Acknowledged {
 
 /** What the judge is given, as a JSON file. */
 export interface Case {
-  /** host:port. */
-  readonly nats: string;
+  /** host:port each. */
+  readonly nats: readonly string[];
+  /** Options of the client, where the servers ask for them. */
+  readonly login?: {
+    readonly user: string;
+    readonly pass: string;
+    readonly inboxPrefix: string;
+    readonly tls: { readonly ca: string };
+  };
   readonly shards: number;
   readonly shape: MatrixShape;
   readonly tenants: readonly { readonly id: string; readonly seal_key: string }[];
@@ -68,14 +75,14 @@ interface Found extends JournalRow {
 
 /** Reads one journal frame by frame, verifying each; ends at the first that is damaged. */
 async function readJournal(c: Case, shard: number, notes: string[]): Promise<{ rows: Found[]; whole: boolean }> {
-  const link = await connect({ servers: c.nats });
+  const link = await connect({ servers: [...c.nats], ...c.login });
   const rows: Found[] = [];
   try {
     const manager = await jetstreamManager(link);
     const info = await manager.streams.info(`FG_J${shard}`);
     const journalId = String(info.config.metadata?.["journal_id"]);
     const tenants = c.tenants.map((t, index) => ({ ...t, index, seal_key: Buffer.from(t.seal_key, "hex") }));
-    const sealer = new SectionSealer(tenants as unknown as Tenant[], journalId, c.shards > 1);
+    const opener = new SectionOpener(tenants as unknown as Tenant[], journalId);
     const reader = new RowsReader(c.shape);
     const block = new RowBlock();
     let previousChecksum: Uint8Array | null = null;
@@ -91,11 +98,11 @@ async function readJournal(c: Case, shard: number, notes: string[]): Promise<{ r
       const header = verifyFrame(bytes, expected);
       previousChecksum = header.checksum.slice();
       if (kindOf(bytes) !== KIND_ROWS) continue;
-      const facts = reader.read(bytes.subarray(HEADER_BYTES), block, null, (id) =>
+      const facts = reader.read(bytes.subarray(HEADER_BYTES), header.version, block, null, (id) =>
         c.tenants.findIndex((t) => t.id === id),
       );
-      const at = { shard, epoch: header.epoch, frame: seq };
-      rows.push(...rowsOf(block, facts, c, sealer, at));
+      const at = { shard, epoch: header.epoch, frame: seq, format: header.version };
+      rows.push(...rowsOf(block, facts, c, opener, at));
     }
   } finally {
     await link.close();
@@ -103,15 +110,9 @@ async function readJournal(c: Case, shard: number, notes: string[]): Promise<{ r
   return { rows, whole: true };
 }
 
-function rowsOf(
-  b: RowBlock,
-  facts: RowsFacts,
-  c: Case,
-  sealer: SectionSealer,
-  at: { shard: number; epoch: number; frame: number },
-): Found[] {
+function rowsOf(b: RowBlock, facts: RowsFacts, c: Case, opener: SectionOpener, at: FramePlace): Found[] {
   const sections = facts.tenants.map((id, i) =>
-    sealer.open(
+    opener.open(
       facts.sealed[i],
       c.tenants.findIndex((t) => t.id === id),
       at,

@@ -53,7 +53,10 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 await runCommand(HELP, async (signal) => {
   const { values: args, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
   if (args.list) {
-    for (const d of DRILLS) say(`${d.name.padEnd(20)} ${d.what}${d.run === null ? ` (not here: ${d.why})` : ""}`);
+    for (const d of DRILLS) {
+      const why = d.whyNotHere?.() ?? null;
+      say(`${d.name.padEnd(22)} ${d.what}${why === null ? "" : ` (not here: ${why})`}`);
+    }
     return;
   }
   const unknown = positionals.filter((name) => !DRILLS.some((d) => d.name === name));
@@ -87,7 +90,8 @@ async function carryOut(drill: Drill, pace: Pace): Promise<Result> {
     provisional: 0,
     degraded_rows: 0,
   };
-  if (drill.run === null) return { ...nothing, passed: null, notes: [drill.why ?? ""] };
+  const why = drill.whyNotHere?.() ?? null;
+  if (why !== null) return { ...nothing, passed: null, notes: [why] };
   process.stderr.write(`${drill.name}: ${drill.what}\n`);
   let cluster: DrillCluster | null = null;
   try {
@@ -129,5 +133,5 @@ function line(r: Result): string {
       ? ""
       : `${r.acked} acked, ${r.lost_acked} lost, ${r.duplicated} twice, ${r.wrong_windows} wrong windows, ` +
         `${r.unreadable_acked} unreadable, unavailable ${r.unavailable_ms_p100} ms, ${r.provisional} provisional; `;
-  return `${r.drill.padEnd(20)} ${word.padEnd(9)} ${facts}${r.notes.join("; ")}`;
+  return `${r.drill.padEnd(22)} ${word.padEnd(9)} ${facts}${r.notes.join("; ")}`;
 }

@@ -26,7 +26,9 @@ export const FAULT_KINDS = [
   "nodes-flaky",
   "nodes-slow",
 ] as const;
-export type FaultKind = (typeof FAULT_KINDS)[number];
+/** Faults of replicated journals. They are drawn apart, so that they change nothing else of a seed's plan. */
+export const REPLICA_FAULT_KINDS = ["election", "minority", "lease-recreated"] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number] | (typeof REPLICA_FAULT_KINDS)[number] | "poison";
 
 export interface Fault {
   /** Place in the plan: names it when a shrunk plan is run again. */
@@ -63,7 +65,13 @@ const LONGEST_MS: Record<FaultKind, number> = {
   "nodes-cut": 10_000,
   "nodes-flaky": 8000,
   "nodes-slow": 8000,
+  election: 9000,
+  minority: 12_000,
+  "lease-recreated": 0,
+  poison: 0,
 };
+/** JetStream's followers wait for 4 to 9 s before they vote; shorter gaps do not happen when a leader is lost. */
+const ELECTION_MS_MIN = 4000;
 
 /** Nothing goes wrong before, milliseconds. */
 const QUIET_START_MS = 2000;
@@ -87,6 +95,30 @@ export function planFaults(seed: number, minutes: number, hosts: number): Fault[
     const first = add(QUIET_START_MS, minutes * 60_000 - 2 * QUIET_START_MS);
     if (random() < FOLLOWED) add(first.at_ms, first.duration_ms);
   }
+  planned.push(...replicaFaults(seed, minutes, hosts), ...poisons(seed, minutes));
   planned.sort((a, b) => a.at_ms - b.at_ms);
   return planned.map((fault, number) => ({ number, ...fault }));
+}
+
+/** In half of the simulations one or two a minute. */
+function replicaFaults(seed: number, minutes: number, hosts: number): Omit<Fault, "number">[] {
+  const random = seeded(seed ^ 0x3c6ef372);
+  if (random() < 0.5) return [];
+  return Array.from({ length: Math.ceil(minutes * (1 + random())) }, () => {
+    const kind = REPLICA_FAULT_KINDS[Math.floor(random() * REPLICA_FAULT_KINDS.length)];
+    const least_ms = kind === "election" ? ELECTION_MS_MIN : 0;
+    const duration_ms = least_ms + (LONGEST_MS[kind] - least_ms) * random();
+    const at_ms = QUIET_START_MS + random() * (minutes * 60_000 - 2 * QUIET_START_MS);
+    return { kind, at_ms, duration_ms, host: Math.floor(random() * hosts), dice: random() };
+  });
+}
+
+/** In a third of the simulations up to three payments a minute that an actor fails on. Drawn apart, as above. */
+function poisons(seed: number, minutes: number): Omit<Fault, "number">[] {
+  const random = seeded(seed ^ 0x2545f491);
+  if (random() < 2 / 3) return [];
+  return Array.from({ length: Math.ceil(3 * minutes * random()) }, () => {
+    const at_ms = QUIET_START_MS + random() * (minutes * 60_000 - 2 * QUIET_START_MS);
+    return { kind: "poison", at_ms, duration_ms: 0, host: 0, dice: random() };
+  });
 }

@@ -1,6 +1,7 @@
 /**
  * A host's way to what lies outside of it: journals and leases through its network, snapshots on its disk. What is cut
- * is lost, never told; answers reach only the process that asked.
+ * is lost, never told; answers reach only the process that asked. A host whose journal server fell into the minority of
+ * the replicas sees the journals as they were then, and its appends are never acknowledged.
  */
 import {
   type AppendResult,
@@ -11,6 +12,7 @@ import {
   type Lease,
   type LeaseStore,
   type SnapshotStore,
+  SnapshotUnusable,
   type SnapshotWriter,
 } from "../../runtime/ports.ts";
 import type { SimHost } from "./sim_host.ts";
@@ -52,31 +54,52 @@ class HostedJournal implements Journal {
   append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult> {
     // On the wire they are a copy: what the sender does with its buffer afterwards changes nothing.
     const sent = bytes.slice();
-    return over(this.#host, () => this.#inner.append(sent, expectedSequence)).catch((error: Error) => {
+    return over(this.#host, () => this.#byMajority(sent, expectedSequence)).catch((error: Error) => {
       if (!(error instanceof JournalUnavailable)) throw error;
       return { kind: "unknown", message: error.message };
     });
   }
 
   tail(): Promise<JournalMessage | null> {
-    return over(this.#host, () => this.#inner.tail());
+    const last = this.#frozen();
+    if (last === null) return over(this.#host, () => this.#inner.tail());
+    return last === 0 ? over(this.#host, () => Promise.resolve(null)) : this.read(last);
   }
 
   read(sequence: number): Promise<JournalMessage | null> {
-    return over(this.#host, () => this.#inner.read(sequence));
+    const last = this.#frozen() ?? Number.POSITIVE_INFINITY;
+    return over(this.#host, () => (sequence > last ? Promise.resolve(null) : this.#inner.read(sequence)));
   }
 
   async *readFrom(first: number): AsyncIterable<JournalMessage> {
+    const last = this.#frozen() ?? Number.POSITIVE_INFINITY;
     const messages = this.#inner.readFrom(first)[Symbol.asyncIterator]();
-    for (;;) {
+    for (let sequence = first; sequence <= last; sequence++) {
       const next = await over(this.#host, () => messages.next());
       if (next.done === true) return;
       yield next.value;
     }
   }
 
-  state(): Promise<{ readonly firstSequence: number; readonly lastSequence: number; readonly bytes: number }> {
-    return over(this.#host, () => this.#inner.state());
+  async state(): Promise<{ readonly firstSequence: number; readonly lastSequence: number; readonly bytes: number }> {
+    const last = this.#frozen() ?? Number.POSITIVE_INFINITY;
+    const state = await over(this.#host, () => this.#inner.state());
+    return { ...state, lastSequence: Math.min(last, state.lastSequence) };
+  }
+
+  /** Last sequence that the host's server knows of while it is in the minority, null else. */
+  #frozen(): number | null {
+    return this.#host.frozenTail?.(this.shard) ?? null;
+  }
+
+  /** What was under way when the majority was lost may stand; nobody tells this host. */
+  async #byMajority(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult> {
+    if (this.#host.frozenTail === null) {
+      const result = await this.#inner.append(bytes, expectedSequence);
+      if (this.#host.frozenTail === null) return result;
+    }
+    await this.#host.world.sleep(TIMEOUT_MS);
+    throw new JournalUnavailable("simulated: no majority");
   }
 }
 
@@ -136,6 +159,7 @@ export class HostedLeases implements LeaseStore {
   #ask<T>(call: () => Promise<T>): Promise<T> {
     const { world } = this.#host;
     return over(this.#host, async () => {
+      if (this.#host.frozenTail !== null) throw new JournalUnavailable("simulated: no majority");
       await world.sleep(world.between(0.1, 2));
       const value = await call();
       await world.sleep(world.between(0.1, 2));
@@ -192,8 +216,12 @@ export class SimDisk implements SnapshotStore {
 
   create(shard: number, name: string): Promise<SnapshotWriter> {
     const parts: Uint8Array[] = [];
+    const io = <T>(work: () => T): Promise<T> => this.#io(work);
     const writer: SnapshotWriter = {
       write: (bytes) => this.#io(() => this.#put(parts, bytes)),
+      async *readBack() {
+        for (const part of parts) yield await io(() => part.slice());
+      },
       publish: () =>
         this.#io(() => {
           this.#put(parts, new Uint8Array(0));
@@ -206,12 +234,14 @@ export class SimDisk implements SnapshotStore {
 
   async *read(shard: number, name: string): AsyncIterable<Uint8Array> {
     const bytes = this.#files.get(`${shard}/${name}`);
-    if (bytes === undefined) throw new Error(`no file ${name}`);
+    if (bytes === undefined) throw new SnapshotUnusable(`${name} is gone`);
     yield await this.#io(() => bytes.slice());
   }
 
-  remove(shard: number, name: string): Promise<void> {
-    return this.#io(() => void this.#files.delete(`${shard}/${name}`));
+  removeBefore(shard: number, name: string): Promise<void> {
+    return this.#io(() => {
+      for (const old of this.#namesOf(shard)) if (old < name) this.#files.delete(`${shard}/${old}`);
+    });
   }
 
   #put(parts: Uint8Array[], bytes: Uint8Array): void {

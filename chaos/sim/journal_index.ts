@@ -4,12 +4,15 @@
  */
 import { MATRIX_SHAPE } from "../../actors/decision/decider.ts";
 import { isPayment, ROW_EVENT, RowBlock } from "../../proto/columns.ts";
-import { HEADER_BYTES, KIND_ROWS, kindOf } from "../../proto/frame/frame_header.ts";
-import { RowsReader } from "../../proto/frame/rows_reader.ts";
+import { FORMAT_OLDEST, formatOf, HEADER_BYTES, hex, KIND_ROWS, kindOf } from "../../proto/frame/frame_header.ts";
+import { type RowsFacts, RowsReader } from "../../proto/frame/rows_reader.ts";
 import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
 import type { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
 import { type JournalRow, journalRow } from "../oracle/journal_row.ts";
 import { Violation } from "./violation.ts";
+
+/** In front of a sealed section, from format 2 on. */
+const NONCE_BYTES = 12;
 
 export class JournalIndex {
   /** All rows, shard by shard in the order of their frames. */
@@ -21,6 +24,8 @@ export class JournalIndex {
   readonly #tenantIndex: (id: string) => number;
   readonly #payments = new Map<string, JournalRow>();
   readonly #events = new Set<string>();
+  /** Nonces of sealed sections, by the key they are sealed with. */
+  readonly #nonces = new Set<string>();
   /** Newest recorded revision of an outcome. */
   readonly #revisions = new Map<string, number>();
 
@@ -57,11 +62,22 @@ export class JournalIndex {
     return this.#events.has(`${tenant} ${user} ${id}`);
   }
 
+  /** Two texts under one key and nonce would tell of each other. */
+  #sealedOnce(shard: number, frame: number, { sealed, tenants }: RowsFacts): void {
+    for (const [i, section] of sealed.entries()) {
+      const nonce = `${shard} ${tenants[i]} ${hex(section.subarray(0, NONCE_BYTES))}`;
+      if (this.#nonces.has(nonce)) throw new Violation("sealed", `frame ${frame} of shard ${shard} repeats a nonce`);
+      this.#nonces.add(nonce);
+    }
+  }
+
   #take(shard: number, frame: number, records: readonly Uint8Array[]): void {
     const bytes = records[frame - 1];
     if (kindOf(bytes) !== KIND_ROWS) return;
     const b = this.#block;
-    this.#reader.read(bytes.subarray(HEADER_BYTES), b, null, this.#tenantIndex);
+    const format = formatOf(bytes);
+    const facts = this.#reader.read(bytes.subarray(HEADER_BYTES), format, b, null, this.#tenantIndex);
+    if (format > FORMAT_OLDEST) this.#sealedOnce(shard, frame, facts);
     for (let r = 0; r < b.n; r++) {
       const row = journalRow(b, r, shard, frame);
       this.rows[shard].push(row);

@@ -34,6 +34,7 @@ import type { SimHost } from "./sim_host.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { Traffic } from "./traffic.ts";
 import { Violation } from "./violation.ts";
+import { POISON_MERCHANT, POISON_USER } from "./watched_actors.ts";
 
 /** A node as clients see it: a host, and what listens there. */
 export interface Target {
@@ -45,8 +46,11 @@ export interface Target {
 export interface Wanted {
   readonly tenant: Tenant;
   readonly payment: Payment;
-  /** decision: the one decision of its id; exists: ALREADY_EXISTS; else the field that the error must name. */
-  readonly expect: "decision" | "exists" | { readonly field: string };
+  /**
+   * decision: the one decision of its id; exists: ALREADY_EXISTS; failed: INTERNAL; either: a decision, or INTERNAL;
+   * else the field that the error must name.
+   */
+  readonly expect: "decision" | "exists" | "failed" | "either" | { readonly field: string };
   /** The decision as first told, in comparable form; null before. */
   answer: string | null;
   done: boolean;
@@ -81,7 +85,16 @@ export class SimClients {
   /** Calls without their final answer. */
   open = 0;
   payments = 0;
-  readonly counts = { decided: 0, repeated: 0, provisional: 0, refused: 0, exists: 0, unavailable: 0, timeouts: 0 };
+  readonly counts = {
+    decided: 0,
+    repeated: 0,
+    provisional: 0,
+    refused: 0,
+    exists: 0,
+    failed: 0,
+    unavailable: 0,
+    timeouts: 0,
+  };
 
   constructor(
     world: SimWorld,
@@ -138,6 +151,19 @@ export class SimClients {
     this.#send(rows, w.chance(0.2) ? KIND_BULK : KIND_STREAM, tenant);
   }
 
+  /** Sends a payment that an actor fails on, among good ones. If that is a merchant elsewhere, it may be decided. */
+  poison(dice: number): void {
+    const w = this.#world;
+    const tenant = this.#tenants[Math.floor(dice * this.#tenants.length)];
+    const rows = Array.from({ length: 3 }, () => this.#row(tenant, []));
+    const isUser = w.chance(0.5);
+    const over = { amountMinor: BigInt(isUser ? POISON_USER : POISON_MERCHANT), currency: "EUR" };
+    const payment = this.#traffic.payment(over);
+    rows.splice(1, 0, { tenant, payment, expect: isUser ? "failed" : "either", answer: null, done: false });
+    this.payments += rows.length;
+    this.#send(rows, KIND_STREAM, tenant);
+  }
+
   #row(tenant: Tenant, known: readonly Wanted[]): Wanted {
     const w = this.#world;
     const what = w.random();
@@ -191,8 +217,10 @@ export class SimClients {
   }
 
   #decided(row: Wanted, decision: Decision): void {
-    if (row.expect !== "decision") {
-      const what = row.expect === "exists" ? "other content under a known id" : `a bad ${row.expect.field}`;
+    if (row.expect !== "decision" && row.expect !== "either") {
+      const { expect } = row;
+      const known = { exists: "other content under a known id", failed: "what an actor fails on" };
+      const what = typeof expect === "string" ? known[expect] : `a bad ${expect.field}`;
       if (decision.state !== DecisionState.PROVISIONAL) {
         throw new Violation("bad input", `${what} was decided (${row.payment.transactionId})`);
       }
@@ -225,6 +253,10 @@ export class SimClients {
     if (expect === "exists") {
       if (error.code !== ErrorCode.ALREADY_EXISTS) throw new Violation("one decision", `${id}: ${error.message}`);
       this.counts.exists++;
+    } else if (expect === "failed" || expect === "either") {
+      if (error.code !== ErrorCode.INTERNAL) throw new Violation("one decision", `${id}: ${error.message}`);
+      if (row.answer !== null) throw new Violation("one decision", `${id} was decided, and is refused now`);
+      this.counts.failed++;
     } else {
       if (error.field !== expect.field) throw new Violation("bad input", `${id}: ${error.field}, not ${expect.field}`);
       this.counts.refused++;

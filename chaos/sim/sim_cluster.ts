@@ -2,25 +2,30 @@
  * The simulated machines with their processes, and the journals, leases and weather between them: boots and restarts
  * processes as a supervisor would, and applies faults.
  */
+import type { FraudActors } from "../../actors/decision/shard_actors.ts";
 import { ModelError } from "../../actors/inference/model.ts";
 import type { SeenRow } from "../../deploy/e2e/testkit/state_oracle.ts";
+import { FORMAT_NEWEST, FORMAT_OLDEST } from "../../proto/frame/frame_header.ts";
 import { Deposed, JournalDamaged, type Transport } from "../../runtime/ports.ts";
 import { SimJournalStore } from "../../runtime/testkit/sim_journal.ts";
 import { SimLeaseStore } from "../../runtime/testkit/sim_lease.ts";
-import type { SimWorld } from "../../runtime/testkit/sim_world.ts";
+import { type SimWorld, seeded } from "../../runtime/testkit/sim_world.ts";
 import type { Fault } from "./faults.ts";
 import { SimDisk } from "./hosted_ports.ts";
 import { SimHost } from "./sim_host.ts";
 import { SimNetwork } from "./sim_network.ts";
-import { SimProcess, type SimProgram } from "./sim_process.ts";
+import { type ProcessOptions, SimProcess, type SimProgram } from "./sim_process.ts";
 import { Violation } from "./violation.ts";
-import { MerchantAnswers } from "./watched_actors.ts";
+import { MerchantAnswers, PlannedPoison } from "./watched_actors.ts";
 
 /** A supervisor starts an ended process again after this. */
 const RESTART_MS = 500;
 const SNAPSHOT_INTERVAL_MS = 4000;
 const HOUR_US = 3600e6;
 const CLOSE_LIMIT_MS = 5000;
+/** In one seed of so many users come and go, with at most so many of a shard in memory. */
+const PASSIVE_EVERY = 3;
+const ACTIVE_USERS_MAX = 12;
 
 class Machine {
   readonly host: SimHost;
@@ -54,6 +59,8 @@ export class SimCluster {
   readonly answers = new MerchantAnswers();
   /** A journal was damaged on purpose: processes that find it end, and stay so. */
   damaged = false;
+  /** Newest journal format that processes write from their next start on; null: each draws its own. */
+  journal_format: number | null = null;
   /** How often each thing happened, by name. */
   readonly events = new Map<string, number>();
   /** Tells what happens, when somebody listens. */
@@ -104,6 +111,8 @@ export class SimCluster {
       weather: this.#weather,
       stale: () => this.#stale,
       boot,
+      ...this.#ownDice(m, boot),
+      active_users_max: this.#activeUsersMax,
       snapshot_interval_ms: SNAPSHOT_INTERVAL_MS,
       seen: (decision: SeenRow) => void this.seen.push(decision),
       report: (event: string, detail: Record<string, unknown>) => this.#report(m, boot, event, detail),
@@ -122,11 +131,47 @@ export class SimCluster {
     );
   }
 
+  /** Randomness of one process, beside the world's: which journal format it writes at most, and its nonces. */
+  #ownDice(m: Machine, boot: number): Pick<ProcessOptions, "journal_format" | "random" | "fillRandom"> {
+    const index = boot * this.machines.length + this.machines.indexOf(m);
+    const random = seeded(Math.imul(this.#world.seed, 31) + index + 1);
+    const drawn = FORMAT_OLDEST + Math.floor(random() * (FORMAT_NEWEST - FORMAT_OLDEST + 1));
+    const journal_format = this.journal_format ?? drawn;
+    this.#count(`format ${journal_format}`);
+    const fillRandom = (bytes: Uint8Array): void => {
+      for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(random() * 256);
+      // So small a generator may give two processes the same.
+      bytes[0] = index;
+      bytes[1] = index >> 8;
+    };
+    return { journal_format, random, fillRandom };
+  }
+
+  /** Counts how often users left and came back, at nodes that are up. Throws Violation when one was waited for late. */
+  countPassive(): void {
+    for (const shard of this.machines.flatMap((m) => m.process?.runtime.shards ?? [])) {
+      const { passive } = (shard.actors as FraudActors).users;
+      this.#count("users made passive", passive?.left ?? 0);
+      this.#count("users recalled", passive?.recalled ?? 0);
+      const late = passive?.recalledNow ?? 0;
+      if (late > 0) throw new Violation("passivation", `${late} users came back inside of a tick`);
+    }
+  }
+
+  /** By the seed alone: what the world draws is the same without. */
+  get #activeUsersMax(): number | null {
+    const { seed } = this.#world;
+    return seed % PASSIVE_EVERY === 0 ? (seed / PASSIVE_EVERY) % ACTIVE_USERS_MAX : null;
+  }
+
   /** A node's process says what happens to it; a shard that stopped ends the process. */
   #report(m: Machine, boot: number, event: string, detail: Record<string, unknown>): void {
     const error = typeof detail["error"] === "string" ? ` ${detail["error"]}` : "";
     this.#count(`${event}${error}`);
     this.note(`${m.host.name} ${event} ${JSON.stringify(detail)}`);
+    if (event === "shard_poisoned" && !String(detail["message"]).includes(PlannedPoison.name)) {
+      this.#fail(new Violation("actors", `${m.host.name}: ${detail["message"]}`));
+    }
     if (event !== "shard_stopped" || m.boots !== boot + 1) return;
     if (detail["error"] === "Deposed") this.#stop(m, RESTART_MS);
     else if (this.damaged && detail["error"] === "JournalDamaged") this.#endDamaged(m, String(detail["message"]));
@@ -206,6 +251,9 @@ export class SimCluster {
       case "lease-wipe":
         this.leases.wipe();
         return () => {};
+      case "lease-recreated":
+        this.leases.recreate();
+        return () => {};
       default:
         return this.#set(f, m);
     }
@@ -251,6 +299,15 @@ export class SimCluster {
       cut.add(host.name);
       off.push(() => void cut.delete(host.name));
     }
+    if (f.kind === "election") {
+      const shard = Math.floor(f.dice * this.shards);
+      this.journals.elect(shard, true);
+      off.push(() => this.journals.elect(shard, false));
+    }
+    if (f.kind === "minority") {
+      const tails = Array.from({ length: this.shards }, (_, shard) => this.journals.length(shard));
+      put(host, "frozenTail", (shard: number) => tails[shard], null);
+    }
     if (f.kind === "lease-outage") put(this.leases, "down", true, false);
     if (f.kind === "slow-model") put(this.#weather, "run_ms_max", 50 + 300 * f.dice, 3);
     if (f.kind === "failing-model") put(this.#weather, "failing", some, 0);
@@ -265,8 +322,8 @@ export class SimCluster {
     };
   }
 
-  #count(what: string): void {
-    this.events.set(what, (this.events.get(what) ?? 0) + 1);
+  #count(what: string, times = 1): void {
+    this.events.set(what, (this.events.get(what) ?? 0) + times);
   }
 
   /** Tells the trace. */

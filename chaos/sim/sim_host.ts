@@ -16,6 +16,8 @@ export class SimHost implements Clock, Timers {
   /** Requests to the journals do not arrive; answers do not come back. */
   requestsCut = false;
   answersCut = false;
+  /** Its journal server is in the minority: the last sequence of a shard that this one knows. Null: it is not. */
+  frozenTail: ((shard: number) => number) | null = null;
   /** Counts the processes that ran here. */
   #life = 0;
   #held: (() => void)[] = [];

@@ -25,9 +25,6 @@ export class SimNetwork {
   readonly #hosts = new Map<string, SimHost>();
   /** When the newest frame from one to another arrives, by pair. */
   readonly #arrivesUs = new Map<string, number>();
-  /** Frames sent, and those of them that arrived nowhere. */
-  sent = 0;
-  lost = 0;
 
   constructor(world: SimWorld, fail: (error: unknown) => void) {
     this.#world = world;
@@ -42,11 +39,7 @@ export class SimNetwork {
 
   #carry(run: () => void, from: string, to: string): void {
     const w = this.#world;
-    this.sent++;
-    if (this.#hosts.get(from)?.requestsCut === true || this.#isCut(from, to) || w.chance(this.weather.lost)) {
-      this.lost++;
-      return;
-    }
+    if (this.#hosts.get(from)?.requestsCut === true || this.#isCut(from, to) || w.chance(this.weather.lost)) return;
     this.#arrive(run, from, to);
     if (w.chance(this.weather.twice)) this.#arrive(run, from, to);
   }
@@ -61,10 +54,7 @@ export class SimNetwork {
     else this.#arrivesUs.set(pair, atUs);
     const host = this.#hosts.get(to) as SimHost;
     host.after((atUs - nowUs) / 1000, () => {
-      if (host.answersCut || this.#isCut(from, to)) {
-        this.lost++;
-        return;
-      }
+      if (host.answersCut || this.#isCut(from, to)) return;
       try {
         run();
       } catch (error) {

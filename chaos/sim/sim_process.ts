@@ -4,7 +4,7 @@
  */
 import { FEATURES_VERSION, FraudDecider, MATRIX_SHAPE, type Scoring } from "../../actors/decision/decider.ts";
 import { Policy, TestCards } from "../../actors/decision/policy.ts";
-import { FraudActors, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import { FraudActors, type ShardActorsOptions, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
 import { WINDOW_COLUMNS } from "../../actors/features/registry.ts";
 import { TreeExplainer } from "../../actors/inference/explanation.ts";
 import { InferenceActor } from "../../actors/inference/inference_actor.ts";
@@ -19,6 +19,7 @@ import { NO_TRACING } from "../../gateway/metrics/tracing.ts";
 import { BLOCK_ROWS, FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
 import { SectionSealer } from "../../proto/frame/sealer.ts";
 import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
+import { MemoryPassive } from "../../runtime/kernel/testkit/memory_passive.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
 import type { TickObserver } from "../../runtime/observer.ts";
 import type { JournalStore, LeaseStore, Transport } from "../../runtime/ports.ts";
@@ -51,6 +52,13 @@ export interface ProcessOptions {
   /** Probability that a lease is read as it was before. */
   readonly stale: () => number;
   readonly boot: number;
+  /** Newest format that it writes. */
+  readonly journal_format: number;
+  /** Users of a shard in memory above which some leave it; null: all stay. */
+  readonly active_users_max: number | null;
+  /** For what only this process draws: numbers in [0, 1), and bytes that no other process of the simulation draws. */
+  readonly random: () => number;
+  readonly fillRandom: (bytes: Uint8Array) => void;
   readonly snapshot_interval_ms: number;
   readonly seen: (decision: SeenRow) => void;
   readonly report: (event: string, detail: Record<string, unknown>) => void;
@@ -67,6 +75,19 @@ export function newActors(): FraudActors {
   return new FraudActors(ACTORS);
 }
 
+/** Longest time that a passive user's record takes to be read, milliseconds. */
+const RECALL_MS_MAX = 3;
+
+function passivation(o: ProcessOptions): Pick<ShardActorsOptions, "passivation"> {
+  if (o.active_users_max === null) return {};
+  const store = new MemoryPassive((read) => {
+    return new Promise((resolve, reject) => {
+      o.host.after(RECALL_MS_MAX * o.random(), () => Promise.try(read).then(resolve, reject));
+    });
+  });
+  return { passivation: { store, users_max: o.active_users_max, clean_bytes_min: 4096 } };
+}
+
 export class SimProcess {
   readonly runtime: RuntimeNode;
   readonly desk: CallDesk;
@@ -81,14 +102,15 @@ export class SimProcess {
     const { host, program } = o;
     const { tenants, texts } = program;
     const decider = await makeDecider(o);
-    const sealer = (journalId: string) => new SectionSealer(tenants, journalId, o.shards > 1);
+    const sealer = (journalId: string) => new SectionSealer(tenants, journalId, o.shards > 1, o.fillRandom);
     const runtime = await RuntimeNode.start({
       owner: { node: host.name, bootId: `${host.name}-boot-${o.boot}` },
       shards: o.shards,
       journals: hostedJournals(o.journals, host),
       leases: new HostedLeases(o.leases, host, o.stale),
       snapshots: o.disk,
-      actors: () => new WatchedActors(ACTORS, o.answers),
+      quarantined: null,
+      actors: () => new WatchedActors({ ...ACTORS, ...passivation(o) }, o.answers),
       decider,
       sealer,
       clock: host,
@@ -100,6 +122,7 @@ export class SimProcess {
       snapshot_interval_ms: o.snapshot_interval_ms,
       features_version: FEATURES_VERSION,
       rates_version: tenants[0].rates_version,
+      journal_format: o.journal_format,
       snapshot_layout: `${SNAPSHOT_LAYOUT}`,
       cluster:
         o.transport === null
@@ -112,7 +135,7 @@ export class SimProcess {
             },
       report: o.report,
     });
-    const stored = new StoredDecisions(runtime, texts, tenants, sealer, host);
+    const stored = new StoredDecisions(runtime, texts, tenants, host);
     const desk = new CallDesk({
       intake: runtime.intake,
       clock: host,

@@ -105,8 +105,12 @@ export class Simulation {
     const world = this.#world;
     for (const m of this.#cluster.machines) this.#cluster.boot(m);
     const ends: (() => void)[] = [];
+    let isHealed = false;
     for (const f of this.#faults) {
       world.after(f.at_ms, () => {
+        // One that follows another may lie behind the end of all.
+        if (isHealed) return;
+        if (f.kind === "poison") this.#clients.poison(f.dice);
         const end = this.#cluster.begin(f);
         ends.push(end);
         world.after(f.duration_ms, end);
@@ -114,6 +118,7 @@ export class Simulation {
     }
     this.#clients.resume();
     await this.#until(() => false, this.#o.minutes * 60_000);
+    isHealed = true;
     for (const end of ends) end();
     await this.#until(
       () => this.#cluster.serving,
@@ -125,6 +130,7 @@ export class Simulation {
     await this.#until(() => this.#clients.open === 0, HEALED_MS, late);
     await this.#until(() => false, QUIET_MS);
     if (this.#violation !== null) return;
+    this.#cluster.countPassive();
     this.#index.update();
     await checkState(this.#cluster, this.#index, this.#o.program);
     if (!world.chance(1 / DAMAGED_EVERY)) return;

@@ -54,6 +54,8 @@ function owned(cluster: SimCluster, id: number): Shard {
   throw new Violation("one owner", `${serving.length} processes serve shard ${id} at the end`);
 }
 
+const never = () => Promise.reject(new Error("what is offline is always there"));
+
 /** Digest of a shard rebuilt from its journal, behind the newest usable snapshot of the disk if one is given. */
 async function rebuilt(
   cluster: SimCluster,
@@ -64,9 +66,14 @@ async function rebuilt(
 ): Promise<string> {
   const { ruleSet, tenants } = program;
   const decider = new FraudDecider(null, ruleSet, new Policy(ruleSet), new TestCards(tenants.length), () => {});
-  const shard = new Shard(id, cluster.shards, await journals.open(id), newActors());
+  const journal = await journals.open(id);
+  const anew = (): Shard => new Shard(id, cluster.shards, journal, newActors());
+  let shard = anew();
   let from: JournalPosition = JOURNAL_START;
-  if (disk !== null) from = await loadSnapshot(shard, disk, `${SNAPSHOT_LAYOUT}`, () => {});
+  if (disk !== null) {
+    const rest = { layout: `${SNAPSHOT_LAYOUT}`, onUnusable: () => {}, pause: () => {}, sleep: () => never() };
+    ({ shard, from } = await loadSnapshot(shard, { store: disk, anew, ...rest }));
+  }
   const folder = new FrameFolder(shard, cluster.shards, decider, FEATURES_VERSION, tenantIndex(tenants));
   // Once for each frame is enough, and behind a snapshot only some would come.
   if (disk === null) {
@@ -79,7 +86,6 @@ async function rebuilt(
       }
     };
   }
-  const never = () => Promise.reject(new Error("an offline journal is always there"));
   await replay(shard.journal, from, (header, bytes) => folder.fold(header, bytes), never);
   return shard.actors.digest();
 }

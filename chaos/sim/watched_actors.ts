@@ -16,6 +16,15 @@ const LATE_EVENTS_MAX = 16_384;
 /** An answer's columns are float32, and the standard deviation has an error of its own. */
 const TOLERANCE = 1e-6;
 
+/** Amounts, minor units, of payments that an actor fails on, half of the row done: its user's, or its merchant's. */
+export const POISON_USER = 700_001;
+export const POISON_MERCHANT = 700_002;
+
+/** What those actors throw. */
+export class PlannedPoison extends Error {
+  override name = "PlannedPoison";
+}
+
 interface Pending {
   readonly merchant: string;
   readonly event: OracleEvent;
@@ -74,13 +83,20 @@ export class WatchedActors extends FraudActors {
     this.#answers = answers;
   }
 
-  override load(r: ByteReader): void {
-    super.load(r);
+  override accept(b: RowBlock, r: number, matrix: Float32Array, frame: number): number {
+    const code = super.accept(b, r, matrix, frame);
+    if (b.kind[r] === ROW_PAYMENT && b.amountMinor[r] === POISON_USER) throw new PlannedPoison("user");
+    return code;
+  }
+
+  override loadPart(r: ByteReader): boolean {
     this.#sawAll = false;
+    return super.loadPart(r);
   }
 
   override foldMerchant(b: RowBlock, r: number, matrix: Float32Array): boolean {
     const overlaid = super.foldMerchant(b, r, matrix);
+    if (b.kind[r] === ROW_PAYMENT && b.amountMinor[r] === POISON_MERCHANT) throw new PlannedPoison("merchant");
     const key = keyText(b.merchant.hi[r], b.merchant.lo[r]);
     const user = keyText(b.user.hi[r], b.user.lo[r]);
     if (b.kind[r] === ROW_OUTCOME) {
@@ -95,6 +111,7 @@ export class WatchedActors extends FraudActors {
   override pendMerchant(b: RowBlock, r: number, matrix: Float32Array, source: number, frame: number): void {
     super.pendMerchant(b, r, matrix, source, frame);
     if (b.kind[r] === ROW_OUTCOME) return;
+    if (b.amountBase[r] === POISON_MERCHANT) throw new PlannedPoison("merchant, of another shard");
     this.#answers?.add(b, r, matrix, r * FEATURE_COUNT, source, frame);
     const merchant = keyText(b.merchant.hi[r], b.merchant.lo[r]);
     const event = eventOf(keyText(b.user.hi[r], b.user.lo[r]), b.eventTimeUs[r], b.amountBase[r]);

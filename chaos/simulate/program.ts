@@ -8,6 +8,7 @@ import { DEFAULT_MODEL, DEFAULT_RULES } from "../../deploy/node/fraud_node.ts";
 import { type DecisionTexts, reasonField, reasonHead, versionFields } from "../../gateway/codec/reason_texts.ts";
 import { makeIdentity } from "../../gateway/identity/identity.ts";
 import { loadRateTable } from "../../gateway/identity/rate_table.ts";
+import type { AttributeDeclaration } from "../../proto/tenant.ts";
 import type { SimProgram } from "../sim/sim_process.ts";
 
 /** One tenant stands in with REVIEW at the deadline, the other with nothing. */
@@ -16,8 +17,17 @@ const RECORDS = [
   { id: "other", stand_in: "NONE", base_currency: "USD", deadline_ms: 1000 },
 ] as const;
 
-export async function loadProgram(): Promise<SimProgram> {
-  const records = RECORDS.map((r) => ({ ...r, attributes: [], magic_cards: false, keys: [] }));
+export function loadProgram(): Promise<SimProgram> {
+  return programWith([]);
+}
+
+/** The same with an attribute that the tenants declare. */
+export function goldenProgram(): Promise<SimProgram> {
+  return programWith([{ name: "basket_items", type: "number", slot: 0 }]);
+}
+
+async function programWith(attributes: readonly AttributeDeclaration[]): Promise<SimProgram> {
+  const records = RECORDS.map((r) => ({ ...r, attributes: [...attributes], magic_cards: false, keys: [] }));
   // Simulated secrets: nothing real is ever hashed or sealed with them.
   const secret = (digit: string) => ({ hash_key: digit.repeat(16), seal_key: digit.repeat(64) });
   const secrets = { acme: secret("1"), other: secret("2") };

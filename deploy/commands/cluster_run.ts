@@ -1,13 +1,17 @@
 /**
- * `npm run cluster`: several nodes on this machine that share the shards out, and the nats-server under them. It ends
- * them all with itself.
+ * `npm run cluster`: several nodes on this machine that share the shards out, and the nats-servers under them. It
+ * ends them all with itself.
  */
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { createDemoTenant, openIdentity } from "../../gateway/identity/identity.ts";
-import { KeptNats } from "../engines/kept_nats.ts";
+import { writeFileAtomic } from "../engines/files.ts";
+import { keepAdminKey } from "../node/admin_key.ts";
 import { clusterKey } from "../node/cluster_key.ts";
+import { WrongArgument, wholeIn } from "./arguments.ts";
+import { LocalNats } from "./local_nats.ts";
 import { type NodeProcess, startNodeProcess } from "./node_process.ts";
 
 const HELP = `npm run cluster -- [options]     several nodes on this machine
@@ -15,11 +19,17 @@ const HELP = `npm run cluster -- [options]     several nodes on this machine
   --nodes N                 nodes (default 3, at most 16)
   --shards N                1..64, fixed when the folder is new (default: two a node)
   --data-dir DIR            everything that is kept (default: data/cluster)
-  --nats-port N             default 4222; a free port when taken, 0 for any
+  --nats N                  nats-servers: 1, or 3 that keep each journal three times and speak TLS (default 1)
+  --nats-replicas N         servers that keep each journal, fixed when the folder is new (default: all)
+  --nats-port N             default 4222; a free port when taken, 0 for any. The second and third take free ones
+  --snapshot-url URL        where the nodes keep their snapshots (default: the folder snapshots in --data-dir); see
+                            npm start -- --help
   --help                    this text
 
-When every shard has its owner it writes ready.json into the folder: {pid, nats, nats_pid, api_key,
-nodes: [{name, pid, grpc, rest}]}.
+When every shard has its owner it writes ready.json into the folder: {pid, nats, nats_pid, nats_pids, nats_users,
+nats_ca, api_key, admin_key_file, nodes: [{name, pid, grpc, rest}]}. nats_users is a folder with the logins of each
+role: node, shard, gateway, maintenance, client (payment processors); nats_ca, when there is one, the certificate to
+trust.
 Any node takes payments of all users. Kill one, and the others own its shards within seconds.
 Ends with Ctrl-C (or SIGTERM). Exit codes: 0 ended on request, 1 it could not start, 2 wrong arguments.`;
 
@@ -27,17 +37,14 @@ interface Arguments {
   readonly nodes: number;
   readonly shards: number;
   readonly data_dir: string;
+  readonly nats: number;
+  readonly nats_replicas: number;
   readonly nats_port: number;
+  readonly snapshot_url: string;
 }
 
 const NODES_MAX = 16;
 const SHARDS_MAX = 64;
-
-function whole(name: string, text: string, min: number, max: number): number {
-  const n = Number(text);
-  if (!Number.isInteger(n) || n < min || n > max) throw new RangeError(`--${name} takes ${min} to ${max}, not ${text}`);
-  return n;
-}
 
 /** Null: help was asked for. Throws with a message for the user. */
 function readArguments(argv: readonly string[]): Arguments | null {
@@ -47,17 +54,28 @@ function readArguments(argv: readonly string[]): Arguments | null {
       nodes: { type: "string", default: "3" },
       shards: { type: "string" },
       "data-dir": { type: "string", default: "data/cluster" },
+      nats: { type: "string", default: "1" },
+      "nats-replicas": { type: "string" },
       "nats-port": { type: "string", default: "4222" },
+      "snapshot-url": { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
   if (values.help) return null;
-  const nodes = whole("nodes", values.nodes, 1, NODES_MAX);
+  const nodes = wholeIn("nodes", values.nodes, 1, NODES_MAX);
+  const nats = wholeIn("nats", values.nats, 1, 3);
+  if (nats === 2) throw new WrongArgument("--nats takes 1 or 3: two servers stop when either does");
+  const nats_replicas = wholeIn("nats-replicas", values["nats-replicas"] ?? String(nats), 1, nats);
+  if (nats_replicas === 2) throw new WrongArgument("--nats-replicas takes 1 or 3");
+  const data_dir = resolve(values["data-dir"]);
   return {
     nodes,
-    shards: whole("shards", values.shards ?? String(2 * nodes), 1, SHARDS_MAX),
-    data_dir: resolve(values["data-dir"]),
-    nats_port: whole("nats-port", values["nats-port"], 0, 65_535),
+    nats,
+    nats_replicas,
+    snapshot_url: values["snapshot-url"] ?? pathToFileURL(join(data_dir, "snapshots")).href,
+    shards: wholeIn("shards", values.shards ?? String(2 * nodes), 1, SHARDS_MAX),
+    data_dir,
+    nats_port: wholeIn("nats-port", values["nats-port"], 0, 65_535),
   };
 }
 
@@ -65,9 +83,10 @@ function readArguments(argv: readonly string[]): Arguments | null {
 class LocalCluster {
   readonly #a: Arguments;
   readonly nodes: { name: string; process: NodeProcess }[] = [];
-  #nats: KeptNats | null = null;
+  #nats: LocalNats | null = null;
   #ending = false;
   api_key = "";
+  admin_key_file = "";
 
   constructor(a: Arguments) {
     this.#a = a;
@@ -78,26 +97,24 @@ class LocalCluster {
   }
 
   async start(say: (line: string) => void): Promise<void> {
-    const { data_dir, nats_port, nodes, shards } = this.#a;
+    const { data_dir, nats_port: port, nats: servers, nodes, shards } = this.#a;
     await mkdir(data_dir, { recursive: true });
-    say("starting nats-server ...");
+    say(servers === 1 ? "starting nats-server ..." : `starting ${servers} nats-servers ...`);
     // From here on the folder is this command's: until then ready.json may be that of a cluster that runs.
-    this.#nats = await KeptNats.start({
-      data_dir: join(data_dir, "nats"),
-      port: nats_port,
-      progress: say,
-      onDown: (message) => say(`${message}: decisions wait until it is back`),
-      onUp: ({ pid }) => say(`nats-server started again, pid ${pid}`),
-    });
+    const nats = await LocalNats.start({ data_dir, servers, port, say });
+    this.#nats = nats;
     await rm(this.ready_file, { force: true });
     const tenants_path = join(data_dir, "tenants.json");
     this.api_key = createDemoTenant(tenants_path).key;
     // Made once, before nodes would make it at the same time.
     openIdentity({ tenants_path, secrets_path: join(data_dir, "secrets.json") });
     clusterKey(data_dir);
+    this.admin_key_file = keepAdminKey(data_dir);
     say(`starting ${nodes} nodes with ${shards} shards ...`);
     const names = Array.from({ length: nodes }, (_, i) => `node-${i + 1}`);
-    const shared = ["--cluster", "--nats-url", this.#nats.url, "--config-dir", data_dir, "--shards", String(shards)];
+    await nats.elected();
+    const shared = ["--cluster", ...nats.args(this.#a.nats_replicas), "--config-dir", data_dir];
+    shared.push("--shards", String(shards), "--snapshot-url", this.#a.snapshot_url);
     const started = await Promise.allSettled(
       names.map(async (name) => {
         const args = [...shared, "--node", name];
@@ -112,15 +129,14 @@ class LocalCluster {
     );
     for (const s of started) if (s.status === "rejected") throw s.reason as Error;
     this.nodes.sort((a, b) => a.name.localeCompare(b.name));
-    await this.#writeReady(this.#nats.url, this.#nats.pid);
+    await this.#writeReady(nats);
   }
 
-  async #writeReady(nats: string, nats_pid: number): Promise<void> {
+  async #writeReady(nats: LocalNats): Promise<void> {
     const nodes = this.nodes.map(({ name, process: p }) => ({ name, pid: p.pid, grpc: p.grpc, rest: p.rest }));
-    const ready = { pid: process.pid, nats, nats_pid, api_key: this.api_key, nodes };
-    const text = `${JSON.stringify(ready, null, 2)}\n`;
-    await writeFile(`${this.ready_file}.partial`, text, { mode: 0o600 });
-    await rename(`${this.ready_file}.partial`, this.ready_file);
+    const { api_key, admin_key_file } = this;
+    const ready = { pid: process.pid, ...nats.ready(), api_key, admin_key_file, nodes };
+    await writeFileAtomic(this.ready_file, `${JSON.stringify(ready, null, 2)}\n`, 0o600);
   }
 
   async stop(): Promise<void> {

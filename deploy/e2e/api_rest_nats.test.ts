@@ -9,9 +9,10 @@ import {
   AnalyzeStreamResponseSchema,
   PaymentSchema,
 } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
-import { connectNats, type NatsLink } from "../../runtime/nats/connection.ts";
+import type { NatsLink } from "../../runtime/nats/connection.ts";
 import { PublicStreams } from "../../runtime/nats/public_streams.ts";
 import type { PaymentInit } from "../client/fraud_client.ts";
+import { accessOf, connectAs } from "../node/nats_access.ts";
 import { NodeProcess } from "./testkit/node_process.ts";
 import { freshId, payment, paymentJson, START_US } from "./testkit/payments.ts";
 import { until } from "./testkit/until.ts";
@@ -31,15 +32,18 @@ interface Published {
 }
 
 let node: NodeProcess;
+/** A payment processor's, and one as the node has it. */
 let link: NatsLink;
+let inside: NatsLink;
 let streams: PublicStreams;
 const decided: Published[] = [];
 const dead: Published[] = [];
 
 before(async () => {
   node = await NodeProcess.launch();
-  link = await connectNats({ servers: node.ready.nats.replace("nats://", "") });
-  streams = await PublicStreams.open(link);
+  link = await connectAs(accessOf(node.ready, "client"), "traffic");
+  inside = await connectAs(accessOf(node.ready, "gateway"), "traffic");
+  streams = await PublicStreams.open(inside);
   for (const [subject, heard] of [
     ["fraud.analysis.events", decided],
     ["fraud.transaction.dead-letter", dead],
@@ -56,6 +60,7 @@ before(async () => {
 
 after(async () => {
   await link?.close();
+  await inside?.close();
   await node?.dispose();
 });
 

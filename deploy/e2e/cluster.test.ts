@@ -23,6 +23,7 @@ import {
 import type { Tenant } from "../../proto/tenant.ts";
 import { FraudClient, type PaymentInit } from "../client/fraud_client.ts";
 import { isAlive } from "../engines/lock.ts";
+import { accessOf } from "../node/nats_access.ts";
 import { CLUSTER_COMMAND, ClusterProcess, NODES, type NodeName, SHARDS } from "./testkit/cluster_process.ts";
 import { keyOf, readJournals, tenantsOf } from "./testkit/journal_rows.ts";
 import { Acknowledged, PersistentLoad } from "./testkit/load.ts";
@@ -369,7 +370,7 @@ async function assertSameAgain(grpc: string, load: PersistentLoad, payments: rea
 
 /** No payment stands twice in the journals, and none that was acknowledged is missing. */
 async function assertEachOnce() {
-  const { rows } = await readJournals(cluster.ready.nats, SHARDS, tenants);
+  const { rows } = await readJournals(cluster.ready, SHARDS, tenants);
   const times = new Map<string, number>();
   for (const r of rows) {
     if (r.kind !== ROW_PAYMENT) continue;
@@ -387,12 +388,11 @@ test("the journals of all shards give a lone node the actors that the oracle com
   const data_dir = await mkdtemp(join(tmpdir(), "fraudguard-e2e-lone-"));
   t.after(() => rm(data_dir, { recursive: true, force: true }));
   const [tenants_path, secrets_path] = ["tenants.json", "secrets.json"].map((f) => join(cluster.data_dir, f));
-  const nats_url = cluster.ready.nats;
   const lone = await localNode({
     data_dir,
     tenants_path,
     secrets_path,
-    nats_url,
+    ...accessOf(cluster.ready, "node"),
     shards: SHARDS,
     take_over: true,
   });

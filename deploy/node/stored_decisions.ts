@@ -7,7 +7,7 @@ import { encodeAnalyzeResponse } from "../../gateway/codec/decision_encoder.ts";
 import type { DecisionTexts } from "../../gateway/codec/reason_texts.ts";
 import type { DecisionReader, KeyPair } from "../../gateway/ports.ts";
 import { RAW_FIELDS, RAW_TRANSACTION, type RAW_USER } from "../../proto/columns.ts";
-import { SealBroken, type SectionSealer } from "../../proto/frame/sealer.ts";
+import { SealBroken, SectionOpener } from "../../proto/frame/sealer.ts";
 import { AnalyzeResponseSchema, DecisionSchema } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import type { Tenant } from "../../proto/tenant.ts";
 import type { RuntimeNode } from "../../runtime/node.ts";
@@ -18,22 +18,14 @@ export class StoredDecisions implements DecisionReader {
   readonly #node: RuntimeNode;
   readonly #texts: DecisionTexts;
   readonly #tenants: readonly Tenant[];
-  readonly #sealer: (journalId: string) => SectionSealer;
   readonly #timers: Timers;
-  /** By journal: a sealer derives the keys of all tenants, too much for one read. */
-  readonly #sealers = new Map<string, SectionSealer>();
+  /** By journal: an opener derives the keys of all tenants, too much for one read. */
+  readonly #openers = new Map<string, SectionOpener>();
 
-  constructor(
-    node: RuntimeNode,
-    texts: DecisionTexts,
-    tenants: readonly Tenant[],
-    sealer: (journalId: string) => SectionSealer,
-    timers: Timers,
-  ) {
+  constructor(node: RuntimeNode, texts: DecisionTexts, tenants: readonly Tenant[], timers: Timers) {
     this.#node = node;
     this.#texts = texts;
     this.#tenants = tenants;
-    this.#sealer = sealer;
     this.#timers = timers;
   }
 
@@ -75,20 +67,20 @@ export class StoredDecisions implements DecisionReader {
     const { block, row, facts } = found;
     const tenant = this.#tenants[block.tenant[row]];
     const section = facts.sealed[facts.tenants.indexOf(tenant.id)];
-    const nonce = { shard: found.shard.id, epoch: found.epoch, frame: found.frame };
-    const rows = this.#sealerOf(found.shard.journal.id).open(section, tenant.index, nonce);
+    const place = { shard: found.shard.id, epoch: found.epoch, frame: found.frame, format: found.format };
+    const rows = this.#openerOf(found.shard.journal.id).open(section, tenant.index, place);
     let before = 0;
     for (let r = 0; r < row; r++) if (block.tenant[r] === tenant.index) before++;
     if (rows[before] === undefined) throw new SealBroken(`row ${row} is not in the sealed section`);
     return rows[before][field];
   }
 
-  #sealerOf(journalId: string): SectionSealer {
-    let sealer = this.#sealers.get(journalId);
-    if (sealer === undefined) {
-      sealer = this.#sealer(journalId);
-      this.#sealers.set(journalId, sealer);
+  #openerOf(journalId: string): SectionOpener {
+    let opener = this.#openers.get(journalId);
+    if (opener === undefined) {
+      opener = new SectionOpener(this.#tenants, journalId);
+      this.#openers.set(journalId, opener);
     }
-    return sealer;
+    return opener;
   }
 }

@@ -83,6 +83,8 @@ const TEXTS: Readonly<Record<number, string>> = {
   [ErrorCode.UNAVAILABLE]: "not acknowledged in time and perhaps still decided: ask again with the same id",
   [ErrorCode.NOT_FOUND]: "nothing is known by this id",
   [ErrorCode.INTERNAL]: "deciding this row failed and nothing was recorded: send it again, report it if it stays",
+  [ErrorCode.EXPIRED]:
+    "this payment was decided before, too long ago: its decision is past the retry horizon and no longer kept",
   [ErrorCode.UNAUTHENTICATED]: "send a valid API key as `authorization: Bearer <key>`",
 };
 

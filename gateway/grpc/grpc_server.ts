@@ -5,10 +5,12 @@
 import { once } from "node:events";
 import { Server, ServerCredentials, type ServerOptions, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
+import { Admin } from "../../proto/gen/fraudguard/v1/admin_pb.ts";
 import { FraudDetection } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import type { CallDesk } from "../calls/call_desk.ts";
 import { type CallKind, KIND_ANALYZE, KIND_BULK, KIND_EVENT, KIND_OUTCOME, KIND_RISK_SCORE } from "../calls/kinds.ts";
+import { type AdminParts, addAdmin } from "../control/admin_service.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { GatewayMetrics } from "../metrics/gateway_metrics.ts";
 import type { TlsMaterial } from "../tls.ts";
@@ -26,6 +28,10 @@ export interface GrpcServerOptions {
   readonly identity: Identity;
   readonly metrics: GatewayMetrics;
   readonly tls?: TlsMaterial;
+  /** Null: no operator is served. */
+  readonly admin: AdminParts | null;
+  /** False: payments and what becomes known of them are not taken. */
+  readonly payments: boolean;
 }
 
 export interface GrpcServer {
@@ -52,7 +58,32 @@ const SETTINGS: ServerOptions = {
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const server = new Server(SETTINGS);
   const narrow = widenReadWindows();
-  const { desk, identity, metrics } = options;
+  const streams = options.payments ? addPayments(server, options) : null;
+  if (options.admin !== null) addAdmin(server, options.admin);
+  const healthy = options.payments ? ["", FraudDetection.typeName] : [""];
+  const health = new HealthImplementation(Object.fromEntries(healthy.map((name) => [name, "NOT_SERVING"])));
+  health.addToServer(server);
+  const services = [...(options.payments ? [FraudDetection] : []), ...(options.admin === null ? [] : [Admin]), Health];
+  addReflection(server, services);
+  const port = await bind(server, `${options.host}:${options.port}`, credentialsOf(options.tls)).catch((error) => {
+    narrow();
+    throw error;
+  });
+  const serving = (yes: boolean) => {
+    for (const name of healthy) health.setStatus(name, yes ? "SERVING" : "NOT_SERVING");
+  };
+  return {
+    port,
+    serving,
+    drain() {
+      serving(false);
+      streams?.drain();
+    },
+    close: (wait_ms) => close(server, wait_ms).finally(narrow),
+  };
+}
+
+function addPayments(server: Server, { desk, identity, metrics }: GrpcServerOptions): PaymentStreams {
   const streams = new PaymentStreams(desk, identity, metrics.endpoint("GRPC", "AnalyzeStream"));
   const unary = (name: string, kind: CallKind) => unaryHandler(desk, identity, kind, metrics.endpoint("GRPC", name));
   server.addService(RAW_SERVICE, {
@@ -63,25 +94,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     ReportOutcome: unary("ReportOutcome", KIND_OUTCOME),
     RecordEvent: unary("RecordEvent", KIND_EVENT),
   } as UntypedServiceImplementation);
-  const health = new HealthImplementation({ "": "NOT_SERVING", [FraudDetection.typeName]: "NOT_SERVING" });
-  health.addToServer(server);
-  addReflection(server, [FraudDetection, Health]);
-  const port = await bind(server, `${options.host}:${options.port}`, credentialsOf(options.tls)).catch((error) => {
-    narrow();
-    throw error;
-  });
-  const serving = (yes: boolean) => {
-    for (const name of ["", FraudDetection.typeName]) health.setStatus(name, yes ? "SERVING" : "NOT_SERVING");
-  };
-  return {
-    port,
-    serving,
-    drain() {
-      serving(false);
-      streams.drain();
-    },
-    close: (wait_ms) => close(server, wait_ms).finally(narrow),
-  };
+  return streams;
 }
 
 function credentialsOf(tls: TlsMaterial | undefined): ServerCredentials {

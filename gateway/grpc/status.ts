@@ -21,6 +21,7 @@ const STATUS: Record<number, status> = {
   [ErrorCode.NOT_FOUND]: status.NOT_FOUND,
   [ErrorCode.INTERNAL]: status.INTERNAL,
   [ErrorCode.UNAUTHENTICATED]: status.UNAUTHENTICATED,
+  [ErrorCode.EXPIRED]: status.FAILED_PRECONDITION,
 };
 
 export function grpcStatus(code: ErrorCode): status {

@@ -11,7 +11,7 @@ import type { AttributeDeclaration } from "../../proto/tenant.ts";
 import { IdentityError } from "./identity_error.ts";
 
 export const TENANTS_MAX = 65_535;
-const KEYS_MAX = 64;
+export const KEYS_MAX = 64;
 const ATTRIBUTES_MAX = 64;
 const DEADLINE_MS_MAX = 60_000;
 
@@ -112,11 +112,12 @@ function checkTenant(t: TenantRecord): void {
   }
   if (typeof t.magic_cards !== "boolean") fail("magic_cards must be true or false");
   if (!Array.isArray(t.keys) || t.keys.length > KEYS_MAX) fail(`keys must be a list of at most ${KEYS_MAX}`);
-  for (const k of t.keys) {
-    if (!/^[0-9a-f]{12}$/.test(k.id) || !/^[0-9a-f]{64}$/.test(k.sha256))
-      fail("a key needs a 12-digit id and a sha256");
-  }
+  for (const k of t.keys) if (!isKeyRecord(k)) fail("a key needs a 12-digit id and a sha256");
   checkAttributes(t, fail);
+}
+
+export function isKeyRecord(k: KeyRecord): boolean {
+  return /^[0-9a-f]{12}$/.test(k?.id) && /^[0-9a-f]{64}$/.test(k?.sha256);
 }
 
 function checkAttributes(t: TenantRecord, fail: (what: string) => never): void {
@@ -141,7 +142,8 @@ function checkAttributes(t: TenantRecord, fail: (what: string) => never): void {
   }
 }
 
-function readJson(path: string): unknown {
+/** What a file holds; null when it is not there. Throws IdentityError. */
+export function readJson(path: string): unknown {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -156,7 +158,8 @@ function readJson(path: string): unknown {
   }
 }
 
-function writeJson(path: string, value: unknown, mode: number): void {
+/** Replaces a file as a whole, also over a power cut. */
+export function writeJson(path: string, value: unknown, mode: number): void {
   mkdirSync(dirname(path), { recursive: true });
   const beside = `${path}.new`;
   const file = openSync(beside, "w", mode);

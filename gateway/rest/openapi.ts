@@ -24,7 +24,14 @@ export function openApiDocument(version: string): Json {
   const ref = (m: DescMessage) => schemas.ref(m);
   const paths: Json = {
     "/v1/fraud/analyze": {
-      post: operation("analyze", "Decides one payment.", ref(PaymentSchema), ref(DecisionSchema), [409], [TIMINGS]),
+      post: operation(
+        "analyze",
+        "Decides one payment.",
+        ref(PaymentSchema),
+        ref(DecisionSchema),
+        [409, 410],
+        [TIMINGS],
+      ),
     },
     "/v1/fraud/bulk-analyze": {
       post: operation(
@@ -90,6 +97,7 @@ const STATUS_TEXTS: Record<number, string> = {
   405: "The address takes another method: see Allow.",
   408: "The body did not end in time.",
   409: "The same id of this user exists with other content.",
+  410: "Decided before, too long ago: the decision is past the retry horizon and no longer kept.",
   413: "The body or the list is larger than its limit.",
   414: "transaction_id is longer than its limit.",
   415: "The body is not application/json in UTF-8, or is compressed.",

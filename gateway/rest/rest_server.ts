@@ -30,6 +30,8 @@ export interface RestServerOptions {
   readonly readiness: () => Readiness;
   readonly log: Logger;
   readonly version: string;
+  /** False: no address under /v1 is served. Default true. */
+  readonly payments?: boolean;
   readonly tls?: TlsMaterial;
   /** Until the whole request must be here, milliseconds; default 30,000. */
   readonly request_timeout_ms?: number;
@@ -75,15 +77,17 @@ function createApp(options: RestServerOptions): FastifyInstance {
     }
   });
   countRequests(app, options.metrics);
-  app.register(async (v1) => {
-    v1.addHook("onRequest", async (request) => {
-      authenticate(request, options.identity);
-      refuseOtherEncodings(request);
-    });
-    fraudRoutes(v1, options.desk);
-  });
+  if (options.payments !== false) app.register(async (v1) => paymentRoutes(v1, options));
   operationRoutes(app, options);
   return app;
+}
+
+function paymentRoutes(v1: FastifyInstance, { identity, desk }: RestServerOptions): void {
+  v1.addHook("onRequest", async (request) => {
+    authenticate(request, identity);
+    refuseOtherEncodings(request);
+  });
+  fraudRoutes(v1, desk);
 }
 
 function fastifyApp({ tls, request_timeout_ms = REQUEST_TIMEOUT_MS }: RestServerOptions): FastifyInstance {

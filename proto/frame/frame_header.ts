@@ -15,6 +15,10 @@
  *
  * Frame number = the record's sequence in its JetStream stream. A fresh journal's first record is frame 1 = sequence 1,
  * a Takeover, with a previous checksum of zeros; its journal id is the random id in the stream's metadata.
+ *
+ * The format is that of the body: this envelope is the same in all formats, so whoever only asks who owns a journal and
+ * where it ends needs not know them. Takeover and Release have had one body so far and say format 1. Formats of rows
+ * are described in rows_layout.ts; frames of different formats may follow each other in any order.
  */
 import { createHash } from "node:crypto";
 
@@ -22,7 +26,9 @@ export const HEADER_BYTES = 88;
 export const CHECKSUM_BYTES = 16;
 /** A larger tick is split before it is numbered. Bytes, header included. */
 export const MAX_FRAME_BYTES = 512 * 1024;
-export const FRAME_VERSION = 1;
+/** Formats of bodies that this code reads and writes. */
+export const FORMAT_OLDEST = 1;
+export const FORMAT_NEWEST = 2;
 
 export const KIND_ROWS = 1;
 export const KIND_TAKEOVER = 2;
@@ -60,6 +66,7 @@ export interface FrameFields {
 }
 
 export interface FrameHeader extends FrameFields {
+  /** Format of the body. */
   readonly version: number;
   readonly bodyLength: number;
   readonly checksum: Uint8Array;
@@ -76,7 +83,10 @@ export interface FrameExpectation {
   readonly minEpoch: number;
 }
 
-/** Which part of a frame is wrong. All but `size` at sealing mean: the record is damaged or foreign, stop the shard. */
+/**
+ * Which part of a frame is wrong. All but `size` at sealing and `version` mean: the record is damaged or foreign, stop
+ * the shard. `version`: newer code wrote it, this code cannot read it.
+ */
 export type FrameFault =
   | "size"
   | "magic"
@@ -108,11 +118,12 @@ function whole(value: number, max: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= max;
 }
 
-function checkFields(fields: FrameFields, length: number): void {
+function checkFields(fields: FrameFields, format: number, length: number): void {
   if (length < HEADER_BYTES || length > MAX_FRAME_BYTES) {
     throw new FrameError("size", `${length} bytes, allowed ${HEADER_BYTES}..${MAX_FRAME_BYTES}`);
   }
   if (!isKind(fields.kind)) throw new FrameError("kind", `unknown kind ${fields.kind}`);
+  checkFormat(format);
   if (!JOURNAL_ID.test(fields.journalId)) throw new FrameError("journal", `not 32 hex digits: ${fields.journalId}`);
   if (!whole(fields.shard, 0xffff)) throw new FrameError("shard", `not a u16: ${fields.shard}`);
   if (!whole(fields.epoch, 0xffffffff) || fields.epoch === 0)
@@ -131,15 +142,23 @@ function isKind(kind: number): boolean {
   return kind === KIND_ROWS || kind === KIND_TAKEOVER || kind === KIND_RELEASE;
 }
 
+/** Throws FrameError `version` for a format of bodies that this code does not read. */
+export function checkFormat(format: number): void {
+  if (format >= FORMAT_OLDEST && format <= FORMAT_NEWEST) return;
+  const reads = `this code reads ${FORMAT_OLDEST} to ${FORMAT_NEWEST}`;
+  throw new FrameError("version", `format ${format}, ${reads}: newer code wrote it, and can read it`);
+}
+
 /**
- * Writes the header into the first HEADER_BYTES of `bytes`, which already holds the body behind them (the frame is the
- * whole of `bytes`), and seals it. Returns the checksum, a view into `bytes`. From here on `bytes` must not change.
+ * Writes the header into the first HEADER_BYTES of `bytes`, which already holds the body of that `format` behind them
+ * (the frame is the whole of `bytes`), and seals it. Returns the checksum, a view into `bytes`. From here on `bytes`
+ * must not change.
  */
-export function sealFrame(bytes: Uint8Array, fields: FrameFields): Uint8Array {
-  checkFields(fields, bytes.length);
+export function sealFrame(bytes: Uint8Array, fields: FrameFields, format: number): Uint8Array {
+  checkFields(fields, format, bytes.length);
   const at = view(bytes);
   at.setUint32(0, MAGIC, true);
-  at.setUint16(AT_VERSION, FRAME_VERSION, true);
+  at.setUint16(AT_VERSION, format, true);
   at.setUint16(AT_KIND, fields.kind, true);
   for (let i = 0; i < 16; i++) bytes[AT_JOURNAL + i] = Number.parseInt(fields.journalId.slice(2 * i, 2 * i + 2), 16);
   at.setUint32(AT_SHARD, fields.shard, true);
@@ -159,7 +178,10 @@ function digestOf(bytes: Uint8Array): Uint8Array {
   return createHash("sha256").update(bytes.subarray(0, AT_CHECKSUM)).update(bytes.subarray(HEADER_BYTES)).digest();
 }
 
-/** Parses a header and checks its form (magic, version, kind, lengths), not its checksum nor its place in a journal. */
+/**
+ * Parses a header and checks its form (magic, kind, lengths), not its checksum nor its place in a journal; nor whether
+ * this code reads the body (checkFormat).
+ */
 export function readHeader(bytes: Uint8Array): FrameHeader {
   if (bytes.length < HEADER_BYTES || bytes.length > MAX_FRAME_BYTES) {
     throw new FrameError("size", `${bytes.length} bytes, allowed ${HEADER_BYTES}..${MAX_FRAME_BYTES}`);
@@ -167,9 +189,9 @@ export function readHeader(bytes: Uint8Array): FrameHeader {
   const at = view(bytes);
   if (at.getUint32(0, true) !== MAGIC) throw new FrameError("magic", "does not begin with FGFR");
   const version = at.getUint16(AT_VERSION, true);
-  if (version !== FRAME_VERSION) throw new FrameError("version", `format ${version}, this code reads ${FRAME_VERSION}`);
   const kind = at.getUint16(AT_KIND, true);
-  if (!isKind(kind)) throw new FrameError("kind", `unknown kind ${kind}`);
+  // A newer format may have kinds that are not known here.
+  if (!isKind(kind) && version <= FORMAT_NEWEST) throw new FrameError("kind", `unknown kind ${kind}`);
   const bodyLength = at.getUint32(AT_LENGTH, true);
   if (bodyLength !== bytes.length - HEADER_BYTES) {
     throw new FrameError("length", `header says ${bodyLength} body bytes, there are ${bytes.length - HEADER_BYTES}`);
@@ -189,7 +211,7 @@ export function readHeader(bytes: Uint8Array): FrameHeader {
   };
 }
 
-/** Reads and checks a frame wholly: form, checksum, then whether it is the frame that was expected here. */
+/** Reads and checks a frame of any format: form, checksum, then whether it is the frame that was expected here. */
 export function verifyFrame(bytes: Uint8Array, expected: FrameExpectation): FrameHeader {
   const header = readHeader(bytes);
   const digest = digestOf(bytes);
@@ -229,6 +251,11 @@ export function hex(bytes: Uint8Array): string {
 /** The epoch alone, without parsing the rest; `bytes` must be a frame. */
 export function epochOf(bytes: Uint8Array): number {
   return view(bytes).getUint32(AT_EPOCH, true);
+}
+
+/** The body's format alone, without parsing the rest; `bytes` must be a frame. */
+export function formatOf(bytes: Uint8Array): number {
+  return view(bytes).getUint16(AT_VERSION, true);
 }
 
 /** The kind alone, without parsing the rest; `bytes` must be a frame. */

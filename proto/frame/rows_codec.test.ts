@@ -12,10 +12,11 @@ import {
   RowBlock,
 } from "../columns.ts";
 import type { Tenant } from "../tenant.ts";
+import { FORMAT_NEWEST, FORMAT_OLDEST, FrameError } from "./frame_header.ts";
 import { floatBits, InboxRows } from "./rows_layout.ts";
 import { RowsDamaged, RowsReader } from "./rows_reader.ts";
 import { RowsWriter } from "./rows_writer.ts";
-import { SealBroken, SectionSealer } from "./sealer.ts";
+import { SealBroken, SectionOpener, SectionSealer } from "./sealer.ts";
 
 const SHAPE = {
   columns: 20,
@@ -30,7 +31,14 @@ const FACTS = { model_version: "m", rule_set_version: "r", rates_version: "x", f
 const TENANTS = ["ann", "bob"].map(
   (id, index) => ({ id, index, seal_key: new Uint8Array(32).fill(index + 1) }) as Tenant,
 );
-const NONCE = { shard: 0, epoch: 3, frame: 12 };
+const placeOf = (format: number) => ({ shard: 0, epoch: 3, frame: 12, format });
+const formats = fc.integer({ min: FORMAT_OLDEST, max: FORMAT_NEWEST });
+/** Not random: each section of a writer has another nonce all the same. */
+function fillCounting(): (bytes: Uint8Array) => void {
+  let n = 0;
+  return (bytes) => void bytes.fill(++n);
+}
+const sealerOf = (isCompressed: boolean) => new SectionSealer(TENANTS, "journal", isCompressed, fillCounting());
 
 const row = fc.record({
   tenant: fc.integer({ min: 0, max: 1 }),
@@ -101,7 +109,8 @@ function write(
   rows: Row[],
   sealer: SectionSealer,
   inboxRows: number,
-): { block: RowBlock; body: Uint8Array; matrix: Float32Array } {
+  format: number,
+): { block: RowBlock; body: Uint8Array; matrix: Float32Array; inbox: InboxRows } {
   const block = new RowBlock();
   const matrix = new Float32Array(SHAPE.columns * rows.length);
   const writer = new RowsWriter(SHAPE, sealer, 2048);
@@ -115,83 +124,149 @@ function write(
     inbox.frame[j] = 5 + (i >> 1);
     inbox.kind[j] = i % 4;
     inbox.flag[j] = i % 3;
-    inbox.timeUs[j] = 1.7e15 + i;
-    inbox.amount[j] = i % 2 === 0 ? Number.NaN : i;
+    inbox.timeUs[j] = 1.7e15 + [0, 7, 2 ** 32, 2 ** 33 + 1, -5][i % 5];
+    inbox.amount[j] = [Number.NaN, 12, 2 ** 32, -0, 2.5, 2 ** 32 - 1][i % 6];
+    inbox.hi[j] = i;
+    inbox.userLo[j] = 0xffffffff - i;
   }
   const order = Uint16Array.from(rows, (_, i) => rows.length - 1 - i);
   const bits = new Uint32Array(matrix.buffer);
-  const body = writer.write(block, order, rows.length, matrix, bits, 77, FACTS, inbox, NONCE, 0);
-  return { block, body, matrix };
+  const body = writer.write(block, order, rows.length, matrix, bits, 77, FACTS, inbox, placeOf(format), 0);
+  return { block, body, matrix, inbox };
 }
 
+const INBOX = ["source", "frame", "kind", "flag", "hi", "lo", "userHi", "userLo", "timeUs", "amount"] as const;
 const index = (id: string) => TENANTS.findIndex((t) => t.id === id);
 
 test("rows, entity columns, inbox and sealed texts are read back as they were written", () => {
   fc.assert(
-    fc.property(fc.array(row, { maxLength: 60 }), fc.integer({ min: 0, max: 9 }), fc.boolean(), (rows, inbox, zstd) => {
-      const sealer = new SectionSealer(TENANTS, "journal", zstd);
-      const { block, body, matrix } = write(rows, sealer, inbox);
-      const reader = new RowsReader(SHAPE);
-      const got = new RowBlock();
-      const gotMatrix = new Float32Array(SHAPE.columns * Math.max(1, rows.length));
-      const facts = reader.read(body, got, gotMatrix, index);
-      assert.equal(facts.matrix_checksum, 77);
-      assert.equal(got.n, rows.length);
-      for (let i = 0; i < rows.length; i++) {
-        const r = rows.length - 1 - i;
-        for (const k of KEYS) assert.deepEqual([got[k].hi[i], got[k].lo[i]], [block[k].hi[r], block[k].lo[r]], k);
-        for (const k of [...SCALARS, ...ANSWERS]) assert.deepEqual(got[k][i], block[k][r], k);
-        assert.equal(got.labelAction[i] * Number(block.kind[r] === ROW_OUTCOME), block.labelAction[r]);
-        if (!rows[r].remote) continue;
-        for (let c = SHAPE.merchant_at; c < SHAPE.columns; c++) {
-          assert.equal(
-            floatBits(gotMatrix[i * SHAPE.columns + c]),
-            floatBits(matrix[r * SHAPE.columns + c]),
-            `column ${c}`,
-          );
+    fc.property(
+      fc.array(row, { maxLength: 60 }),
+      fc.nat({ max: 30 }),
+      fc.boolean(),
+      formats,
+      (rows, n, zstd, format) => {
+        const { block, body, matrix, inbox } = write(rows, sealerOf(zstd), n, format);
+        const opener = new SectionOpener(TENANTS, "journal");
+        const reader = new RowsReader(SHAPE);
+        const got = new RowBlock();
+        const gotMatrix = new Float32Array(SHAPE.columns * Math.max(1, rows.length));
+        const facts = reader.read(body, format, got, gotMatrix, index);
+        assert.equal(facts.matrix_checksum, 77);
+        assert.equal(got.n, rows.length);
+        for (let i = 0; i < rows.length; i++) {
+          const r = rows.length - 1 - i;
+          for (const k of KEYS) assert.deepEqual([got[k].hi[i], got[k].lo[i]], [block[k].hi[r], block[k].lo[r]], k);
+          for (const k of [...SCALARS, ...ANSWERS]) assert.deepEqual(got[k][i], block[k][r], k);
+          assert.equal(got.labelAction[i] * Number(block.kind[r] === ROW_OUTCOME), block.labelAction[r]);
+          if (!rows[r].remote) continue;
+          for (let c = SHAPE.merchant_at; c < SHAPE.columns; c++) {
+            assert.equal(
+              floatBits(gotMatrix[i * SHAPE.columns + c]),
+              floatBits(matrix[r * SHAPE.columns + c]),
+              `column ${c}`,
+            );
+          }
         }
-      }
-      assert.equal(reader.inbox.n, inbox);
-      for (const [t, section] of facts.sealed.entries()) {
-        const texts = sealer.open(section, index(facts.tenants[t]), NONCE);
-        assert.equal(texts.length, rows.filter((x) => TENANTS[x.tenant].id === facts.tenants[t]).length);
-      }
-    }),
+        assert.equal(reader.inbox.n, n);
+        for (const column of INBOX) {
+          assert.deepEqual([...reader.inbox[column].subarray(0, n)], [...inbox[column].subarray(0, n)], column);
+        }
+        for (const [t, section] of facts.sealed.entries()) {
+          const texts = opener.open(section, index(facts.tenants[t]), placeOf(format));
+          assert.equal(texts.length, rows.filter((x) => TENANTS[x.tenant].id === facts.tenants[t]).length);
+        }
+      },
+    ),
     { numRuns: 150 },
   );
 });
 
 test("a body that is cut, grown or changed is refused or read within its bounds", () => {
-  const sealer = new SectionSealer(TENANTS, "journal", false);
+  const sealer = sealerOf(false);
   fc.assert(
-    fc.property(fc.array(row, { minLength: 1, maxLength: 20 }), fc.nat(), fc.nat(), (rows, at, change) => {
-      const { body } = write(rows, sealer, 3);
-      const reader = new RowsReader(SHAPE);
-      const cut = body.slice(0, at % body.length);
-      assert.throws(() => reader.read(cut, new RowBlock(), null, index), RowsDamaged);
-      assert.throws(() => reader.read(Uint8Array.of(...body, 0), new RowBlock(), null, index), RowsDamaged);
-      const flipped = body.slice();
-      flipped[at % body.length] ^= 1 << (change % 8);
-      try {
-        reader.read(flipped, new RowBlock(), null, (id) => {
-          if (index(id) < 0) throw new RowsDamaged(`tenant ${id}`);
-          return index(id);
-        });
-      } catch (e) {
-        assert.ok(e instanceof RowsDamaged, String(e));
-      }
-    }),
+    fc.property(
+      fc.array(row, { minLength: 1, maxLength: 20 }),
+      fc.nat(),
+      fc.nat(),
+      formats,
+      (rows, at, change, format) => {
+        const { body } = write(rows, sealer, 3, format);
+        const reader = new RowsReader(SHAPE);
+        const cut = body.slice(0, at % body.length);
+        assert.throws(() => reader.read(cut, format, new RowBlock(), null, index), RowsDamaged);
+        assert.throws(() => reader.read(Uint8Array.of(...body, 0), format, new RowBlock(), null, index), RowsDamaged);
+        const flipped = body.slice();
+        flipped[at % body.length] ^= 1 << (change % 8);
+        try {
+          reader.read(flipped, format, new RowBlock(), null, (id) => {
+            if (index(id) < 0) throw new RowsDamaged(`tenant ${id}`);
+            return index(id);
+          });
+        } catch (e) {
+          assert.ok(e instanceof RowsDamaged, String(e));
+        }
+      },
+    ),
     { numRuns: 300 },
   );
 });
 
-test("a sealed section opens with its key, journal and nonce only", () => {
-  const sealer = new SectionSealer(TENANTS, "journal", true);
-  const sample = fc.sample(row, { numRuns: 5, seed: 1 }).map((x) => ({ ...x, tenant: 0 }));
-  const { body } = write(sample, sealer, 0);
-  const { sealed } = new RowsReader(SHAPE).read(body, new RowBlock(), null, index);
-  assert.equal(sealer.open(sealed[0], 0, NONCE).length, 5);
-  assert.throws(() => sealer.open(sealed[0], 1, NONCE), SealBroken);
-  assert.throws(() => sealer.open(sealed[0], 0, { ...NONCE, frame: 13 }), SealBroken);
-  assert.throws(() => new SectionSealer(TENANTS, "other", true).open(sealed[0], 0, NONCE), SealBroken);
+test("bytes that nobody wrote are refused or read within their bounds, in every format", () => {
+  const reader = new RowsReader(SHAPE);
+  const block = new RowBlock();
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 600 }), formats, (bytes, format) => {
+      try {
+        reader.read(bytes, format, block, null, () => 0);
+      } catch (e) {
+        assert.ok(e instanceof RowsDamaged, String(e));
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("a body of a newer format is not read, and not taken for damage", () => {
+  const { body } = write(fc.sample(row, { numRuns: 3, seed: 2 }), sealerOf(false), 0, FORMAT_NEWEST);
+  const read = () => new RowsReader(SHAPE).read(body, FORMAT_NEWEST + 1, new RowBlock(), null, index);
+  assert.throws(read, (e) => e instanceof FrameError && e.fault === "version");
+});
+
+for (let format = FORMAT_OLDEST; format <= FORMAT_NEWEST; format++) {
+  test(`a sealed section of format ${format} opens with its key, journal and place only`, () => {
+    const opener = new SectionOpener(TENANTS, "journal");
+    const place = placeOf(format);
+    const sample = fc.sample(row, { numRuns: 5, seed: 1 }).map((x) => ({ ...x, tenant: 0 }));
+    const { body } = write(sample, sealerOf(true), 0, format);
+    const { sealed } = new RowsReader(SHAPE).read(body, format, new RowBlock(), null, index);
+    assert.equal(opener.open(sealed[0], 0, place).length, 5);
+    assert.throws(() => opener.open(sealed[0], 1, place), SealBroken);
+    assert.throws(() => opener.open(sealed[0], 0, { ...place, frame: 13 }), SealBroken);
+    assert.throws(() => opener.open(sealed[0], 0, { ...place, epoch: 4 }), SealBroken);
+    assert.throws(() => new SectionOpener(TENANTS, "other").open(sealed[0], 0, place), SealBroken);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+        assert.throws(() => opener.open(bytes, 0, place), SealBroken);
+      }),
+    );
+  });
+}
+
+test("the same text sealed again at the same place has another nonce in format 2, the same one in format 1", () => {
+  const sample = fc.sample(row, { numRuns: 2, seed: 1 }).map((x) => ({ ...x, tenant: 0 }));
+  const sealedTwice = (format: number): string[] => {
+    const sealer = sealerOf(false);
+    return [0, 1].map(() => {
+      const { body } = write(sample, sealer, 0, format);
+      const [section] = new RowsReader(SHAPE).read(body, format, new RowBlock(), null, index).sealed;
+      return Buffer.from(section).toString("hex");
+    });
+  };
+  const [a, b] = sealedTwice(2);
+  assert.notEqual(a.slice(0, 24), b.slice(0, 24));
+  assert.notEqual(a.slice(24), b.slice(24));
+  // What format 2 is for: with the key and the place the same, the keystream was the same.
+  const [c, d] = sealedTwice(1);
+  assert.equal(c, d);
 });

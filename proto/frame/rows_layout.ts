@@ -1,11 +1,27 @@
 /**
- * Layout of the body of a rows frame (kind 1, format 1), shared by the writer and the reader.
+ * Layout of the body of a rows frame (kind 1), shared by the writer and the reader.
  *
  * Little endian, columns one after another, each with one entry for every row that has the field (presence bits), in
  * row order: counts and versions, tenant and template dictionaries, fixed columns, optional columns, entity columns of
  * other shards, sealed sections, inbox. About 75 bytes a payment, 80 more for a merchant of another shard, and the
  * sealed text.
+ *
+ * Format 2 differs from format 1 in three places: a sealed section begins with its random nonce (sealer.ts); a row
+ * names its template by one byte where there are at most NARROW_TEMPLATES_MAX; inbox rows tell their time as an offset
+ * from the earliest (f64 in front of the rows), and times and whole amounts below 2^32 in four bytes instead of eight.
  */
+
+/** Templates of a frame that a row names by one byte. */
+export const NARROW_TEMPLATES_MAX = 256;
+
+/** Bits of an inbox row's first byte, format 2: kind, flag, and what is wide or new. */
+export const INBOX_KIND = 7;
+export const INBOX_FLAG_AT = 3;
+export const INBOX_FLAG = 3;
+export const INBOX_WIDE_TIME = 32;
+export const INBOX_WIDE_AMOUNT = 64;
+/** Source and frame follow; else they are those of the row before. */
+export const INBOX_NEXT_FRAME = 128;
 
 /** Presence bits of a row. */
 export const HAS_MERCHANT = 1;
@@ -43,6 +59,12 @@ export interface FrameFacts {
   rates_version: string;
   /** Hash of the feature registry: a replay checks the matrix only where it is the same. */
   features_version: string;
+}
+
+/** `larger`, with what the column held in front: how growable columns grow. */
+export function grown<T extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(column: T, larger: T): T {
+  larger.set(column);
+  return larger;
 }
 
 /** Committed rows of other shards, in the order they are folded. Growable columns. */
@@ -90,10 +112,6 @@ export class InboxRows {
   }
 
   #grow(size: number): void {
-    const grown = <T extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(a: T, b: T): T => {
-      b.set(a as never);
-      return b;
-    };
     this.source = grown(this.source, new Uint16Array(size));
     this.frame = grown(this.frame, new Float64Array(size));
     this.kind = grown(this.kind, new Uint8Array(size));

@@ -11,10 +11,11 @@ import {
   ROW_OUTCOME,
   type RowBlock,
 } from "../columns.ts";
+import { checkFormat } from "./frame_header.ts";
 import * as L from "./rows_layout.ts";
 import type { MatrixShape } from "./rows_writer.ts";
 
-/** The body does not follow the layout: the frame is damaged or of a later format. Stop the shard. */
+/** The body does not follow the layout of its format: the frame is damaged. Stop the shard. */
 export class RowsDamaged extends Error {
   override name = "RowsDamaged";
 }
@@ -35,6 +36,7 @@ export class RowsReader {
   #view: DataView = new DataView(new ArrayBuffer(0));
   #at = 0;
   readonly #presence = new Uint16Array(BLOCK_ROWS);
+  #format = 0;
   readonly inbox = new L.InboxRows();
 
   constructor(shape: MatrixShape) {
@@ -43,9 +45,18 @@ export class RowsReader {
 
   /**
    * Fills rows 0.. of `block` (its n becomes the frame's count), remote entity columns of `matrix` (row-major, float32)
-   * and `inbox`. `tenantIndex` gives this node's number of a tenant id, or throws when it is unknown.
+   * and `inbox`. `tenantIndex` gives this node's number of a tenant id, or throws when it is unknown. Throws
+   * RowsDamaged; FrameError `version` for a `format` that this code does not read.
    */
-  read(body: Uint8Array, block: RowBlock, matrix: Float32Array | null, tenantIndex: (id: string) => number): RowsFacts {
+  read(
+    body: Uint8Array,
+    format: number,
+    block: RowBlock,
+    matrix: Float32Array | null,
+    tenantIndex: (id: string) => number,
+  ): RowsFacts {
+    checkFormat(format);
+    this.#format = format;
     this.#bytes = body;
     this.#view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     this.#at = 0;
@@ -90,7 +101,8 @@ export class RowsReader {
       facts.sealed.push(this.#bytes.subarray(this.#at, this.#at + length));
       this.#at += length;
     }
-    this.#readInbox();
+    if (this.#format === 1) this.#readInboxOf1();
+    else this.#readInbox();
     if (this.#at !== this.#bytes.length)
       throw new RowsDamaged(`${this.#bytes.length - this.#at} bytes behind the body`);
     b.n = n;
@@ -130,12 +142,13 @@ export class RowsReader {
 
   #templates(b: RowBlock, n: number, tenants: number[]): void {
     const count = this.#u16();
-    this.#need(count * 15 + n * 2);
+    const isNarrow = this.#format >= 2 && count <= L.NARROW_TEMPLATES_MAX;
+    this.#need(count * 15 + n * (isNarrow ? 1 : 2));
     const at = this.#at;
     const v = this.#view;
     this.#at += count * 15;
     for (let i = 0; i < n; i++) {
-      const t = this.#u16();
+      const t = isNarrow ? this.#u8() : this.#u16();
       if (t >= count) throw new RowsDamaged(`row ${i} names template ${t} of ${count}`);
       const p = at + t * 15;
       const tenant = tenants[v.getUint8(p)];
@@ -256,11 +269,44 @@ export class RowsReader {
     }
   }
 
-  #readInbox(): void {
+  /** Number of inbox rows, each of at least `row_bytes`. */
+  #inboxCount(row_bytes: number): number {
     const n = this.#u32();
-    if (n * 33 > this.#bytes.length) throw new RowsDamaged(`${n} inbox rows in ${this.#bytes.length} bytes`);
+    if (n * row_bytes > this.#bytes.length) throw new RowsDamaged(`${n} inbox rows in ${this.#bytes.length} bytes`);
+    this.inbox.n = 0;
+    return n;
+  }
+
+  #readInbox(): void {
+    const n = this.#inboxCount(25);
+    if (n === 0) return;
     const t = this.inbox;
-    t.n = 0;
+    const base = this.#f64();
+    let source = 0;
+    let frame = 0;
+    for (let i = 0; i < n; i++) {
+      const k = this.#u8();
+      if ((k & L.INBOX_NEXT_FRAME) !== 0) {
+        source = this.#u16();
+        frame = this.#f64();
+      }
+      const j = t.add();
+      t.source[j] = source;
+      t.frame[j] = frame;
+      t.kind[j] = k & L.INBOX_KIND;
+      t.flag[j] = (k >> L.INBOX_FLAG_AT) & L.INBOX_FLAG;
+      t.hi[j] = this.#u32();
+      t.lo[j] = this.#u32();
+      t.userHi[j] = this.#u32();
+      t.userLo[j] = this.#u32();
+      t.timeUs[j] = (k & L.INBOX_WIDE_TIME) !== 0 ? this.#f64() : base + this.#u32();
+      t.amount[j] = (k & L.INBOX_WIDE_AMOUNT) !== 0 ? this.#f64() : this.#u32();
+    }
+  }
+
+  #readInboxOf1(): void {
+    const n = this.#inboxCount(33);
+    const t = this.inbox;
     let source = 0;
     let frame = 0;
     for (let i = 0; i < n; i++) {

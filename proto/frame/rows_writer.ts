@@ -1,6 +1,7 @@
 /**
  * Writes the body of a rows frame from a block's rows. It owns one scratch buffer and hands out exact copies with room
- * for the header in front. Layout: rows_layout.ts. The sealed sections are made by a Sealer passed in.
+ * for the header in front. Layout: rows_layout.ts. The sealed sections are made by a Sealer passed in. Each
+ * format of FORMAT_OLDEST..FORMAT_NEWEST can be written: what the nodes that read it know decides.
  */
 import {
   ATTRIBUTE_SLOTS,
@@ -25,15 +26,16 @@ export interface Sealer {
     tenant: number,
     out: Uint8Array,
     at: number,
-    nonce: Nonce,
+    place: FramePlace,
   ): number;
   tenantId(index: number): Uint8Array;
 }
-/** What makes a section's nonce unique: a frame number is used once in an epoch. */
-export interface Nonce {
+/** Where a frame stands, and the format of its body. */
+export interface FramePlace {
   readonly shard: number;
-  epoch: number;
-  frame: number;
+  readonly epoch: number;
+  readonly frame: number;
+  readonly format: number;
 }
 
 /** Where remote entity columns stand in the matrix. */
@@ -89,7 +91,7 @@ export class RowsWriter {
     checksum: number,
     facts: L.FrameFacts,
     inbox: L.InboxRows,
-    nonce: Nonce,
+    place: FramePlace,
     room: number,
   ): Uint8Array {
     this.#reserve(65536 + n * 400 + inbox.n * 64 + rawBytes(block));
@@ -99,13 +101,15 @@ export class RowsWriter {
     if (n === 0) base = 0;
     this.#templatesOf(block, rows, n);
     this.#head(block, n, checksum, facts, base);
+    this.#templateNumbers(n, place.format);
     this.#presenceOf(block, rows, n, base);
     this.#fixed(block, rows, n, base);
     this.#optional(block, rows, n);
     this.#answers(block, rows, n);
     this.#entities(rows, n, matrix, bits);
-    this.#sealed(block, rows, n, nonce);
-    this.#inbox(inbox);
+    this.#sealed(block, rows, n, place);
+    if (place.format === 1) this.#inboxOf1(inbox);
+    else this.#inbox(inbox);
     const out = new Uint8Array(room + this.#at);
     out.set(this.#bytes.subarray(0, this.#at), room);
     return out;
@@ -196,7 +200,15 @@ export class RowsWriter {
       this.#u32(b.channel[r]);
       this.#u32(b.category[r]);
     }
-    for (let i = 0; i < n; i++) this.#u16(this.#template[i]);
+  }
+
+  /** The template of each row. Format 2: a byte when few are there. */
+  #templateNumbers(n: number, format: number): void {
+    const isNarrow = format >= 2 && this.#templateRow.length <= L.NARROW_TEMPLATES_MAX;
+    for (let i = 0; i < n; i++) {
+      if (isNarrow) this.#bytes[this.#at++] = this.#template[i];
+      else this.#u16(this.#template[i]);
+    }
   }
 
   #presenceOf(b: RowBlock, rows: Uint16Array, n: number, base: number): void {
@@ -341,16 +353,53 @@ export class RowsWriter {
     }
   }
 
-  #sealed(block: RowBlock, rows: Uint16Array, n: number, nonce: Nonce): void {
+  #sealed(block: RowBlock, rows: Uint16Array, n: number, place: FramePlace): void {
     for (const tenant of this.#tenants) {
       const length = this.#at;
       this.#at += 4;
-      this.#at = this.#sealer.seal(block, rows, n, tenant, this.#bytes, this.#at, nonce);
+      this.#at = this.#sealer.seal(block, rows, n, tenant, this.#bytes, this.#at, place);
       this.#view.setUint32(length, this.#at - length - 4, true);
     }
   }
 
+  /** Times are told from the earliest one; times and amounts that are small whole numbers take four bytes. */
   #inbox(rows: L.InboxRows): void {
+    this.#u32(rows.n);
+    if (rows.n === 0) return;
+    let base = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < rows.n; i++) if (rows.timeUs[i] < base) base = rows.timeUs[i];
+    this.#f64(base);
+    let source = -1;
+    let frame = -1;
+    for (let i = 0; i < rows.n; i++) {
+      const same = rows.source[i] === source && rows.frame[i] === frame;
+      const behind_us = rows.timeUs[i] - base;
+      const amount = rows.amount[i];
+      const isSoon = behind_us === behind_us >>> 0 && base + behind_us === rows.timeUs[i];
+      // Zero has two signs, and only one of them is a whole number of four bytes.
+      const isSmall = Object.is(amount, amount >>> 0);
+      let bits = rows.kind[i] | (rows.flag[i] << L.INBOX_FLAG_AT) | (same ? 0 : L.INBOX_NEXT_FRAME);
+      if (!isSoon) bits |= L.INBOX_WIDE_TIME;
+      if (!isSmall) bits |= L.INBOX_WIDE_AMOUNT;
+      this.#bytes[this.#at++] = bits;
+      if (!same) {
+        source = rows.source[i];
+        frame = rows.frame[i];
+        this.#u16(source);
+        this.#f64(frame);
+      }
+      this.#u32(rows.hi[i]);
+      this.#u32(rows.lo[i]);
+      this.#u32(rows.userHi[i]);
+      this.#u32(rows.userLo[i]);
+      if (isSoon) this.#u32(behind_us);
+      else this.#f64(rows.timeUs[i]);
+      if (isSmall) this.#u32(amount);
+      else this.#f64(amount);
+    }
+  }
+
+  #inboxOf1(rows: L.InboxRows): void {
     this.#u32(rows.n);
     let source = -1;
     let frame = -1;

@@ -6,13 +6,21 @@ import type { RowBlock } from "../../proto/columns.ts";
 import type { MatrixShape } from "../../proto/frame/rows_writer.ts";
 import type { OnGap } from "../inbox.ts";
 import type { Mailbox } from "../mailbox.ts";
-import type { Clock, Timers, Transport } from "../ports.ts";
+import type { Clock, QuarantinedRow, Timers, Transport } from "../ports.ts";
 import type { Versions } from "../program.ts";
+import type { Poisoned } from "../quarantine.ts";
 import type { Shard } from "../shard.ts";
 import type { Tick } from "../tick.ts";
 import type { Exchange } from "../tick_loop.ts";
-import { type Announcement, readAnnouncement, readHandOver, writeHandOver } from "../wire/announcement.ts";
+import {
+  type Announcement,
+  type NodeRole,
+  readAnnouncement,
+  readHandOver,
+  writeHandOver,
+} from "../wire/announcement.ts";
 import { readFind, readFound } from "../wire/find.ts";
+import { readQuarantined, writeQuarantined } from "../wire/quarantined.ts";
 import * as Wire from "../wire/wire_head.ts";
 import { Deliveries } from "./deliveries.ts";
 import { ExchangeDesk } from "./exchange_desk.ts";
@@ -27,6 +35,8 @@ export interface ClusterOptions {
   readonly transport: Transport;
   /** Share of the shards it should own, against the other nodes' weights. */
   readonly weight: number;
+  /** A gateway owns and follows no shard. Default: all. */
+  readonly role?: NodeRole;
   /** Blocks of 2,048 rows that wait here for answers of owners. */
   readonly router_blocks_max: number;
   readonly tenantId: (index: number) => string;
@@ -49,10 +59,34 @@ export interface ClusterParts {
   readonly wake: () => void;
   /** Nodes, routes or followers changed. */
   readonly changed: () => void;
+  /** An actor of a shard here failed on a row of another node. */
+  readonly onActorsFailed: (shard: Shard, error: Poisoned) => void;
+  /** Another node quarantined a row. */
+  readonly onQuarantined: (row: QuarantinedRow) => void;
   /** A node found a shard's journal damaged. */
   readonly onDamage: (shard: number, node: string) => void;
   /** The owner released a shard for this node. */
   readonly onHandOver: (shard: number) => void;
+}
+
+/** Totals since start of what a node of several does with others. */
+export interface ClusterCounts {
+  /** Frames of other nodes that could not be read. */
+  readonly frames_damaged: number;
+  /** Announcements of nodes beyond the limit. */
+  readonly announcements_refused: number;
+  /** As a gateway: rows asked for again without an answer, rows an owner refused, answers too late, rows shed. */
+  readonly rows_asked_again: number;
+  readonly rows_refused: number;
+  readonly answers_late: number;
+  readonly rows_shed: number;
+  /** As an owner: rows of shards served elsewhere, requests refused for want of room, requests that came twice. */
+  readonly rows_not_owned: number;
+  readonly requests_refused: number;
+  readonly requests_repeated: number;
+  /** Rows whose entities live elsewhere, and those of them that nobody answered in time. */
+  readonly entity_rows_asked: number;
+  readonly entity_rows_missed: number;
 }
 
 /** Reads a stored decision of one of the shards, all of which this node serves. */
@@ -79,7 +113,7 @@ export class Cluster implements Exchange {
   constructor(p: ClusterParts) {
     this.#p = p;
     const { node, shards, clock, timers, mailbox } = p;
-    const { transport, weight, tenantId, router_blocks_max: blocks_max } = p.options;
+    const { transport, weight, role = "all", tenantId, router_blocks_max: blocks_max } = p.options;
     const serves = (shard: number): boolean => shards[shard]?.accepting === true;
     const { boot, describe } = p;
     const changed = (): void => {
@@ -91,6 +125,7 @@ export class Cluster implements Exchange {
       node,
       boot,
       weight,
+      role,
       shards: count,
       clock,
       timers,
@@ -131,7 +166,8 @@ export class Cluster implements Exchange {
       timers,
       findHere: (...question) => this.findHere(...question),
     });
-    this.#desk = new ExchangeDesk({ node, shards, shape: p.shape, transport, routes, clock, timers });
+    const onFailed = p.onActorsFailed;
+    this.#desk = new ExchangeDesk({ node, shards, shape: p.shape, transport, routes, clock, timers, onFailed });
     const { onGap, wake } = p;
     this.#deliveries = new Deliveries({ node, shards, transport, routes, timers, onGap, wake });
     transport.listen((bytes) => this.#onFrame(bytes));
@@ -163,11 +199,16 @@ export class Cluster implements Exchange {
     return place < 0 ? Number.POSITIVE_INFINITY : place;
   }
 
-  /** The node that should own a shard that this node owns, and is ready to; null when it is this one or none. */
-  nextOwner(shard: number): string | null {
+  /** Another node that should own a shard of this one; null when this one should, or nobody else can. */
+  betterOwner(shard: number): string | null {
     const [first] = rank(shard, this.membership.nodes());
-    if (first === undefined || first === this.#p.node || !this.membership.follows(first, shard)) return null;
-    return first;
+    return first === undefined || first === this.#p.node ? null : first;
+  }
+
+  /** The better owner of a shard of this node that is ready to take it; null without one. */
+  nextOwner(shard: number): string | null {
+    const first = this.betterOwner(shard);
+    return first !== null && this.membership.follows(first, shard) ? first : null;
   }
 
   tellHandOver(to: string, shard: number, epoch: number): void {
@@ -175,8 +216,17 @@ export class Cluster implements Exchange {
     this.membership.announceNow();
   }
 
+  /** Whoever owns the row's shard next knows it then; who does not hear of it finds out by itself. */
+  tellQuarantined(row: QuarantinedRow): void {
+    this.#p.options.transport.broadcast(writeQuarantined(this.#p.node, row));
+  }
+
   ask(tick: Tick, what: number, target: number, r: number, own: Shard): void {
     this.#desk.ask(tick, what, target, r, own);
+  }
+
+  forget(own: Shard): void {
+    this.#desk.forget(own);
   }
 
   send(tick: Tick, done: () => void): boolean {
@@ -187,9 +237,27 @@ export class Cluster implements Exchange {
     this.#deliveries.committed(b, rows, n, own, frame);
   }
 
-  /** Rows asked of entities elsewhere, and those nobody answered in time, since start. */
-  get exchanged(): { readonly rows: number; readonly missed: number } {
-    return { rows: this.#desk.rowsAsked, missed: this.#desk.rowsMissed };
+  /** Requests of gateways that have no answer yet. */
+  get requestsUnderWay(): number {
+    return this.#rows.underWay;
+  }
+
+  /** What happened between nodes since start. */
+  counts(): ClusterCounts {
+    const [desk, service, { router, membership }] = [this.#desk, this.#rows, this];
+    return {
+      frames_damaged: this.damaged + router.damaged + service.damaged,
+      announcements_refused: membership.refused,
+      rows_asked_again: router.askedAgain,
+      rows_refused: router.refused,
+      rows_not_owned: service.notOwned,
+      answers_late: router.late,
+      rows_shed: router.shed,
+      requests_refused: service.refused,
+      requests_repeated: service.repeated,
+      entity_rows_asked: desk.rowsAsked,
+      entity_rows_missed: desk.rowsMissed,
+    };
   }
 
   #heard(a: Announcement): void {
@@ -213,10 +281,10 @@ export class Cluster implements Exchange {
 
   #dispatch(bytes: Uint8Array): void {
     const head = Wire.readHead(bytes);
-    const { kind, from, reader } = head;
+    const { kind, format, from, reader } = head;
     switch (kind) {
       case Wire.WIRE_ANNOUNCEMENT:
-        this.#heard(readAnnouncement(reader, from));
+        this.#heard(readAnnouncement(reader, from, format));
         break;
       case Wire.WIRE_ROWS:
         this.#rows.take(bytes, head);
@@ -241,6 +309,9 @@ export class Cluster implements Exchange {
         break;
       case Wire.WIRE_HAND_OVER:
         this.#p.onHandOver(readHandOver(reader, from).shard);
+        break;
+      case Wire.WIRE_QUARANTINED:
+        this.#p.onQuarantined(readQuarantined(reader));
         break;
       default:
         this.damaged++;

@@ -6,14 +6,14 @@ import { BLOCK_ROWS, DEGRADED_ENTITY, ROW_PAYMENT, RowBlock } from "../../proto/
 import type { MatrixShape } from "../../proto/frame/rows_writer.ts";
 import type { ByteReader } from "../kernel/bytes.ts";
 import type { Clock, Timers, Transport } from "../ports.ts";
+import { Poisoned } from "../quarantine.ts";
 import type { Shard } from "../shard.ts";
-import { type RemoteEntities, unknownDevice, unknownMerchant } from "../stage.ts";
+import { columnsAt, columnsCount, type RemoteEntities, unknownColumns } from "../stage.ts";
 import type { Tick } from "../tick.ts";
 import {
   COLUMNS_ANSWERED,
   COLUMNS_NOT_SERVED,
   COLUMNS_UNKNOWN,
-  EXCHANGE_DEVICE,
   EXCHANGE_DEVICE_EVENT,
   EXCHANGE_MERCHANT,
   ExchangeRows,
@@ -39,6 +39,8 @@ export interface ExchangeOptions {
   readonly routes: Routes;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** An actor of a shard here failed on a row of another node. */
+  readonly onFailed: (shard: Shard, error: Poisoned) => void;
 }
 
 interface Peer {
@@ -117,6 +119,10 @@ export class ExchangeDesk implements RemoteEntities {
     rows.amount[j] = b.amountBase[r];
   }
 
+  forget(own: Shard): void {
+    for (const rows of this.#asking.values()) rows.drop(own.id);
+  }
+
   /** Sends the questions of the tick that was just staged. True: `done` is called once, when no answer is missing. */
   send(tick: Tick, done: () => void): boolean {
     if (this.#asking.size === 0) return false;
@@ -124,6 +130,10 @@ export class ExchangeDesk implements RemoteEntities {
     const waiting: Waiting = { open: 0, done };
     const requests: number[] = [];
     for (const [node, rows] of this.#asking) {
+      if (rows.n === 0) {
+        this.#giveBack(rows);
+        continue;
+      }
       for (let i = 0; i < rows.n; i++) rows.source[i] = this.#sourceIndex[rows.source[i]];
       if (this.#question(tick, node, rows, sources, waiting)) requests.push(this.#request);
     }
@@ -224,16 +234,15 @@ export class ExchangeDesk implements RemoteEntities {
     const { shape } = this.#o;
     const what = rows.what[i];
     if (what === EXCHANGE_DEVICE_EVENT) return;
-    const at = rows.row[i] * shape.columns + (what === EXCHANGE_MERCHANT ? shape.merchant_at : shape.device_at);
-    const n = what === EXCHANGE_MERCHANT ? shape.merchant_columns : shape.device_columns;
+    const at = rows.row[i] * shape.columns + columnsAt(shape, what);
+    const n = columnsCount(shape, what);
     const from = i * this.#stride;
     for (let c = 0; c < n; c++) tick.matrix.values[at + c] = this.#columns[from + c];
   }
 
   #unknown(tick: Tick, what: number, r: number): void {
     this.rowsMissed++;
-    if (what === EXCHANGE_MERCHANT) unknownMerchant(tick.block, r, tick.matrix.values, this.#o.shape);
-    else if (what === EXCHANGE_DEVICE) unknownDevice(tick.block, r, tick.matrix.values, this.#o.shape);
+    if (what !== EXCHANGE_DEVICE_EVENT) unknownColumns(tick.block, r, tick.matrix.values, this.#o.shape, what);
   }
 
   #unknownAll(tick: Tick, rows: ExchangeRows): void {
@@ -263,7 +272,8 @@ export class ExchangeDesk implements RemoteEntities {
     for (let i = 0; i < rows.n; i++) {
       const target = this.#o.shards[rows.target[i]];
       const admitted = target !== undefined && may[rows.source[i] * this.#o.shards.length + target.id];
-      this.#flags[i] = admitted === 1 ? this.#answer(target, rows, i, sources[rows.source[i]]) : COLUMNS_NOT_SERVED;
+      const isAnswered = admitted === 1 && target.serving;
+      this.#flags[i] = isAnswered ? this.#answer(target, rows, i, sources[rows.source[i]]) : COLUMNS_NOT_SERVED;
     }
     const { merchant_columns, device_columns } = this.#o.shape;
     const bytes = writeColumns(
@@ -298,7 +308,17 @@ export class ExchangeDesk implements RemoteEntities {
     return may;
   }
 
+  /** An actor that fails on the row ends its shard here; the row is decided without it. */
   #answer(target: Shard, rows: ExchangeRows, i: number, source: ExchangeSource): number {
+    try {
+      return this.#columnsOf(target, rows, i, source);
+    } catch (error) {
+      this.#o.onFailed(target, new Poisoned(null, error));
+      return COLUMNS_UNKNOWN;
+    }
+  }
+
+  #columnsOf(target: Shard, rows: ExchangeRows, i: number, source: ExchangeSource): number {
     const b = this.#block;
     const { shape } = this.#o;
     const what = rows.what[i];
@@ -318,8 +338,8 @@ export class ExchangeDesk implements RemoteEntities {
     if (what === EXCHANGE_MERCHANT) target.actors.pendMerchant(b, 0, this.#matrix, source.shard, source.frame);
     else target.actors.readDevice(b, 0, this.#matrix);
     if ((b.degraded[0] & DEGRADED_ENTITY) !== 0) return COLUMNS_UNKNOWN;
-    const at = what === EXCHANGE_MERCHANT ? shape.merchant_at : shape.device_at;
-    const n = what === EXCHANGE_MERCHANT ? shape.merchant_columns : shape.device_columns;
+    const at = columnsAt(shape, what);
+    const n = columnsCount(shape, what);
     for (let c = 0; c < n; c++) this.#columns[i * this.#stride + c] = this.#matrix[at + c];
     return COLUMNS_ANSWERED;
   }

@@ -2,155 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { Timers, Transport } from "../ports.ts";
+import type { Timers } from "../ports.ts";
 import { SimWorld } from "../testkit/sim_world.ts";
-import { type Announcement, readAnnouncement } from "../wire/announcement.ts";
-import { readHead } from "../wire/wire_head.ts";
+import { type Announcement, NODE_ROLES } from "../wire/announcement.ts";
 import { ANNOUNCE_GAP_MS, ANNOUNCE_MS, AWAY_MS, Membership, NODES_MAX } from "./membership.ts";
+import { type Cluster, cluster, type Host, names, SHARDS, said, visible } from "./membership_testkit.ts";
 import { MemoryNetwork } from "./memory_transport.ts";
-
-const SHARDS = 4;
-
-/** Everything a listener of `changed` could look at. */
-function visible(m: Membership, names: readonly string[]): string {
-  const nodes = m
-    .nodes()
-    .map(({ name, weight }) => `${name}*${weight}`)
-    .sort();
-  const shards = Array.from({ length: SHARDS }, (_, shard) => shard);
-  const seen = names.map((name) => [m.isLive(name), ...shards.map((shard) => m.follows(name, shard))]);
-  return JSON.stringify([nodes, seen, shards.map((shard) => [m.routes.node(shard), m.routes.epoch(shard)])]);
-}
-
-/** One process: its membership, what it says of itself, and the turns of its event loop, which can stand still. */
-class Host implements Timers {
-  readonly name: string;
-  readonly membership: Membership;
-  readonly owned = new Map<number, number>();
-  following: number[] = [];
-  leaving = false;
-  /** Calls of `changed`, and what could be seen at the last. */
-  changes = 0;
-  seen = "";
-  ticks = 0;
-  heard: { readonly a: Announcement; readonly at_ms: number }[] = [];
-  readonly #world: SimWorld;
-  readonly #transport: Transport;
-  #state: "runs" | "paused" | "dead" = "runs";
-  #timers: (() => void)[] = [];
-  #inbox: (() => void)[] = [];
-
-  constructor(world: SimWorld, network: MemoryNetwork, name: string, boot: string, names: readonly string[]) {
-    this.#world = world;
-    this.name = name;
-    this.#transport = network.transport(name);
-    this.membership = new Membership({
-      node: name,
-      boot,
-      weight: 1,
-      shards: SHARDS,
-      clock: world,
-      timers: this,
-      transport: this.#transport,
-      describe: () => ({
-        owned: [...this.owned].sort(([a], [b]) => a - b).map(([shard, epoch]) => ({ shard, epoch })),
-        following: [...this.following],
-        leaving: this.leaving,
-        damaged: [],
-      }),
-      changed: () => {
-        this.changes++;
-        this.seen = visible(this.membership, names);
-      },
-    });
-    this.#transport.listen((bytes) => this.#turn(this.#inbox, () => this.#hear(bytes)));
-    this.membership.start();
-  }
-
-  soon(run: () => void): void {
-    this.after(0, run);
-  }
-
-  after(delay_ms: number, run: () => void): void {
-    this.#world.after(delay_ms, () => this.#turn(this.#timers, run));
-  }
-
-  every(delay_ms: number, run: () => void): () => void {
-    let ended = false;
-    const again = (): void => {
-      if (ended) return;
-      this.ticks++;
-      run();
-      this.after(delay_ms, again);
-    };
-    this.after(delay_ms, again);
-    return () => {
-      ended = true;
-    };
-  }
-
-  pause(): void {
-    if (this.#state === "runs") this.#state = "paused";
-  }
-
-  /** Goes on with what timers waited for, and what lies in the sockets. */
-  resume(first: "timers" | "inbox" = "timers"): void {
-    if (this.#state === "paused") this.#state = "runs";
-    const [timers, inbox] = [this.#timers.splice(0), this.#inbox.splice(0)];
-    for (const run of first === "timers" ? [...timers, ...inbox] : [...inbox, ...timers]) run();
-  }
-
-  crash(): void {
-    this.#state = "dead";
-    this.#transport.close();
-  }
-
-  #turn(held: (() => void)[], run: () => void): void {
-    if (this.#state === "runs") run();
-    else if (this.#state === "paused") held.push(run);
-  }
-
-  #hear(bytes: Uint8Array): void {
-    const { from, reader } = readHead(bytes);
-    const a = readAnnouncement(reader, from);
-    this.heard.push({ a, at_ms: this.#world.monotonicUs() / 1000 });
-    this.membership.heard(a);
-  }
-}
-
-interface Cluster {
-  readonly world: SimWorld;
-  readonly join: (name: string, boot?: string) => Host;
-  /** Share of frames that are lost, and most time that one takes, milliseconds. */
-  readonly weather: { loss: number; delay_ms: number };
-}
-
-function cluster(seed: number, names: readonly string[]): Cluster {
-  const world = new SimWorld(seed);
-  const weather = { loss: 0, delay_ms: 1 };
-  const network = new MemoryNetwork((run) => {
-    if (!world.chance(weather.loss)) world.after(world.between(0, weather.delay_ms), run);
-  });
-  return { world, weather, join: (name, boot = "1") => new Host(world, network, name, boot, names) };
-}
-
-const names = (host: Host): string[] =>
-  host.membership
-    .nodes()
-    .map(({ name }) => name)
-    .sort();
-
-const said = (from: string, number: number, more: Partial<Announcement> = {}): Announcement => ({
-  from,
-  boot: "1",
-  number,
-  weight: 1,
-  leaving: false,
-  owned: [],
-  following: [],
-  damaged: [],
-  ...more,
-});
 
 test("nodes hear of each other, and nobody is told of anything while nothing changes", async () => {
   const all = ["a", "b", "c", "d"];
@@ -313,6 +170,83 @@ test("more nodes than a cluster has are refused until one of those known is away
   assert.deepEqual([membership.isLive("n3"), membership.isLive("n72"), membership.isLive("n73")], [true, true, false]);
 });
 
+test("a weight that changes is heard by all, and a gateway is there without being given shards", async () => {
+  const { world, join } = cluster(9, ["a", "b"]);
+  const [a, b] = [join("a"), join("b")];
+  await world.advance(ANNOUNCE_MS);
+  const changes = b.changes;
+  a.membership.setWeight(0);
+  await world.advance(ANNOUNCE_GAP_MS + 1);
+  const weights = (host: Host): unknown[] => host.membership.nodes().map(({ name, weight }) => [name, weight]);
+  assert.deepEqual(
+    [weights(b), b.changes],
+    [
+      [
+        ["b", 1],
+        ["a", 0],
+      ],
+      changes + 1,
+    ],
+  );
+  assert.deepEqual(
+    [weights(a), a.membership.weight],
+    [
+      [
+        ["a", 0],
+        ["b", 1],
+      ],
+      0,
+    ],
+  );
+  await world.advance(10 * ANNOUNCE_MS);
+  a.membership.setWeight(0);
+  await world.advance(10 * ANNOUNCE_MS);
+  assert.equal(b.changes, changes + 1, "the same again is no change");
+  b.membership.heard(said("g", 1, { role: "gateway", weight: 5, following: [2] }));
+  assert.deepEqual(names(b), ["a", "b"]);
+  assert.equal(b.membership.isLive("g"), true);
+  const g = b.membership.known().find(({ name }) => name === "g");
+  assert.deepEqual([g?.role, g?.weight, g?.following, g?.silent_us], ["gateway", 5, [2], 0]);
+  await world.advance(AWAY_MS + ANNOUNCE_MS);
+  const away = b.membership.known().find(({ name }) => name === "g");
+  assert.deepEqual([away?.live, (away?.silent_us ?? 0) >= AWAY_MS * 1000], [false, true]);
+});
+
+test("journals are written in a format that every node reads which is there, or was a minute ago", async () => {
+  const { world, join } = cluster(11, ["a", "b"]);
+  const a = join("a");
+  const b = join("b");
+  const { membership } = a;
+  const announced = (): number[] => {
+    const formats = b.wires.splice(0);
+    return [...new Set(formats)].sort();
+  };
+  await world.advance(ANNOUNCE_MS);
+  assert.equal(membership.readsFormat, 2);
+  await world.advance(2 * ANNOUNCE_MS);
+  assert.deepEqual(announced(), [2]);
+  // A node of the first format: from now on it is spoken to in its own, too.
+  membership.heard(said("old", 1, { reads_format: 1 }));
+  assert.equal(membership.readsFormat, 1);
+  await world.advance(2 * ANNOUNCE_MS);
+  assert.deepEqual(announced(), [1, 2]);
+  await world.advance(AWAY_MS + 2 * ANNOUNCE_MS);
+  announced();
+  await world.advance(2 * ANNOUNCE_MS);
+  assert.deepEqual(announced(), [2], "it is away");
+  await world.advance(50_000);
+  assert.equal(membership.readsFormat, 1, "it may come back as it was");
+  await world.advance(10_000);
+  assert.equal(membership.readsFormat, 2);
+  membership.heard(said("old", 2, { reads_format: 1 }));
+  assert.equal(membership.readsFormat, 1);
+  // It was upgraded; what it says to older nodes, in their format, is not taken for what it is.
+  membership.heard(said("old", 1, { boot: "2", reads_format: 3, role: "shard" }));
+  membership.heard(said("old", 2, { boot: "2", reads_format: 1 }));
+  assert.equal(membership.readsFormat, 2);
+  assert.equal(membership.known().find(({ name }) => name === "old")?.role, "shard");
+});
+
 test("the last four boots that were replaced are remembered", async () => {
   const { membership } = cluster(8, ["me"]).join("me");
   const epoch = (): number => membership.routes.epoch(0);
@@ -333,6 +267,7 @@ const announcement = fc
     boot: fc.nat(4).map(String),
     number: fc.nat(6),
     weight: fc.constantFrom(0, 1, 2),
+    role: fc.constantFrom(...NODE_ROLES),
     leaving: fc.boolean(),
     owned: fc.uniqueArray(fc.record({ shard: fc.nat(SHARDS), epoch: fc.integer({ min: 1, max: 9 }) }), {
       selector: (o) => o.shard,
@@ -343,6 +278,7 @@ const announcement = fc
   .map(
     ({ who, owned, ...rest }): Announcement => ({
       ...rest,
+      reads_format: 2,
       damaged: [],
       from: NAMES[who],
       owned: owned.map(({ shard, epoch }) => ({ shard, epoch: 3 * epoch + who })),
@@ -364,7 +300,9 @@ function counting(heard: readonly Announcement[]): Announcement[] {
 /** What is to be known after these: each node as it last spoke, each shard's highest epoch. */
 function expected(counted: readonly Announcement[]): { seen: string; raw: string } {
   const last = NAMES.map((name) => counted.findLast(({ from }) => from === name));
-  const nodes = last.filter((a) => a !== undefined && !a.leaving).map((a) => `${a?.from}*${a?.weight}`);
+  const nodes = last
+    .filter((a) => a !== undefined && !a.leaving && a.role !== "gateway")
+    .map((a) => `${a?.from}*${a?.weight}`);
   const shards = Array.from({ length: SHARDS }, (_, shard) => shard);
   const seen = last.map((a) => [a !== undefined, ...shards.map((shard) => a?.following.includes(shard) === true)]);
   const routes = shards.map((shard) => {
@@ -372,7 +310,7 @@ function expected(counted: readonly Announcement[]): { seen: string; raw: string
     return owners.sort(([, a], [, b]) => Number(b) - Number(a))[0] ?? [null, 0];
   });
   const visible = JSON.stringify([["me*1", ...nodes].sort(), seen, routes]);
-  return { seen: visible, raw: visible + JSON.stringify(last.map((a) => [a?.weight, a?.leaving])) };
+  return { seen: visible, raw: visible + JSON.stringify(last.map((a) => [a?.weight, a?.role, a?.leaving])) };
 }
 
 test("whatever is said in whatever order, the newest boot's newest word counts, each change is told once", () => {
@@ -385,6 +323,7 @@ test("whatever is said in whatever order, the newest boot's newest word counts, 
         node: "me",
         boot: "1",
         weight: 1,
+        role: "all",
         shards: SHARDS,
         clock: new SimWorld(1),
         timers,

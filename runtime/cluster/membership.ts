@@ -5,8 +5,9 @@
  * Nothing here decides who owns a shard; leases and journals do. A route that is out of date costs a message to a node
  * that says so, so a route stays until somebody announces a higher epoch.
  */
+import { FORMAT_NEWEST } from "../../proto/frame/frame_header.ts";
 import type { Clock, Timers, Transport } from "../ports.ts";
-import { type Announcement, writeAnnouncement } from "../wire/announcement.ts";
+import { ANNOUNCEMENT_OLDEST, type Announcement, type NodeRole, writeAnnouncement } from "../wire/announcement.ts";
 import type { PlacedNode } from "./placement.ts";
 import type { Routes } from "./route_view.ts";
 
@@ -14,18 +15,21 @@ export const ANNOUNCE_MS = 200;
 /** Announcements that many changes ask for are that far apart, milliseconds. */
 export const ANNOUNCE_GAP_MS = 5;
 export const AWAY_MS = 2000;
+/** A node that is away may be back as it was, and must be able to follow: so long its journal format counts. */
+const RETURN_MS = 60_000;
 /** Nodes of a cluster, this one included. */
 export const NODES_MAX = 64;
 /** Boots of one node that are remembered as replaced. */
 const REPLACED_MAX = 4;
 
-/** What a node says of itself beyond its name, boot and weight. */
+/** What a node says of itself beyond its name, boot, weight and role. */
 export type Described = Pick<Announcement, "owned" | "following" | "leaving" | "damaged">;
 
 export interface MembershipOptions {
   readonly node: string;
   readonly boot: string;
   readonly weight: number;
+  readonly role: NodeRole;
   readonly shards: number;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -45,11 +49,27 @@ interface Member {
   /** Boots before this one, oldest first. */
   readonly replaced: string[];
   weight: number;
+  role: NodeRole;
+  /** Newest journal format that it reads. */
+  reads_format: number;
   leaving: boolean;
   /** 1 for each shard it follows. */
   readonly follows: Uint8Array;
   live: boolean;
   heardUs: number;
+}
+
+/** A node as this one knows it. */
+export interface KnownNode {
+  readonly name: string;
+  readonly boot: string;
+  readonly weight: number;
+  readonly role: NodeRole;
+  readonly live: boolean;
+  readonly leaving: boolean;
+  /** Since its last announcement, microseconds; 0 for this node itself. */
+  readonly silent_us: number;
+  readonly following: readonly number[];
 }
 
 export class Membership {
@@ -82,6 +102,8 @@ export class Membership {
     this.#self = newMember(o.node, o.boot, o.shards);
     this.#self.number = 0;
     this.#self.weight = o.weight;
+    this.#self.role = o.role;
+    this.#self.reads_format = FORMAT_NEWEST;
     this.#self.live = true;
     this.#epochs = new Float64Array(o.shards);
     this.#owners = new Array<string | null>(o.shards).fill(null);
@@ -124,11 +146,49 @@ export class Membership {
     else if (isNews(member, a)) this.#take(member, a);
   }
 
-  /** The nodes that may be given shards: those that are there and not leaving, this one included. */
+  /** What this node announces as its weight. */
+  get weight(): number {
+    return this.#self.weight;
+  }
+
+  /** This node wants another share of the shards from now on; the others hear of it within ANNOUNCE_GAP_MS. */
+  setWeight(weight: number): void {
+    if (weight === this.#self.weight) return;
+    this.#self.weight = weight;
+    this.#note();
+    this.announceNow();
+  }
+
+  /** The nodes that may be given shards: those that are there, not leaving and no gateways, this one included. */
   nodes(): PlacedNode[] {
     return [this.#self, ...this.#others.values()]
-      .filter(({ live, leaving }) => live && !leaving)
+      .filter(({ live, leaving, role }) => live && !leaving && role !== "gateway")
       .map(({ name, weight }) => ({ name, weight }));
+  }
+
+  /** The newest journal format that every node reads which is there, or was a minute ago. */
+  get readsFormat(): number {
+    const nowUs = this.#o.clock.monotonicUs();
+    let format = this.#self.reads_format;
+    for (const member of this.#others.values()) {
+      if (member.live || nowUs - member.heardUs < RETURN_MS * 1000) format = Math.min(format, member.reads_format);
+    }
+    return format;
+  }
+
+  /** All nodes ever heard of and not forgotten, this one first. */
+  known(): KnownNode[] {
+    const nowUs = this.#o.clock.monotonicUs();
+    return [this.#self, ...this.#others.values()].map((m) => ({
+      name: m.name,
+      boot: m.boot,
+      weight: m.weight,
+      role: m.role,
+      live: m.live,
+      leaving: m.leaving,
+      silent_us: m === this.#self ? 0 : nowUs - m.heardUs,
+      following: Array.from(m.follows.keys()).filter((shard) => m.follows[shard] === 1),
+    }));
   }
 
   isLive(name: string): boolean {
@@ -169,9 +229,11 @@ export class Membership {
     }
     member.number = a.number;
     member.heardUs = this.#o.clock.monotonicUs();
-    const differs = !member.live || member.weight !== a.weight;
+    const differs = !member.live || member.weight !== a.weight || member.role !== a.role;
     member.live = true;
     member.weight = a.weight;
+    member.role = a.role;
+    member.reads_format = a.reads_format;
     const told = this.#learn(member, a);
     if (differs || told) this.#note();
   }
@@ -213,10 +275,21 @@ export class Membership {
   #announce(): void {
     this.#announcePending = false;
     this.#announcedUs = this.#o.clock.monotonicUs();
-    const { node: from, boot, weight } = this.#o;
+    const { node: from, boot, role } = this.#o;
+    const { weight } = this.#self;
     const number = ++this.#self.number;
+    const { reads_format } = this.#self;
+    const said = { from, boot, number, weight, role, reads_format, ...this.#describe() };
     // One that does not go out is followed by the next one.
-    this.#o.transport.broadcast(writeAnnouncement({ from, boot, number, weight, ...this.#describe() }));
+    this.#o.transport.broadcast(writeAnnouncement(said));
+    if (!this.#isAnyOld) return;
+    this.#o.transport.broadcast(writeAnnouncement(said, ANNOUNCEMENT_OLDEST));
+  }
+
+  /** A node is there whose code drops what this one announces: it says itself that it reads the first format only. */
+  get #isAnyOld(): boolean {
+    for (const member of this.#others.values()) if (member.live && member.reads_format === 1) return true;
+    return false;
   }
 
   #tick(): void {
@@ -253,10 +326,23 @@ export class Membership {
 
 function newMember(name: string, boot: string, shards: number): Member {
   const follows = new Uint8Array(shards);
-  return { name, boot, number: -1, replaced: [], weight: 0, leaving: false, follows, live: false, heardUs: 0 };
+  const unheard = {
+    number: -1,
+    weight: 0,
+    role: "all",
+    reads_format: 1,
+    leaving: false,
+    live: false,
+    heardUs: 0,
+  } as const;
+  return { name, boot, replaced: [], follows, ...unheard };
 }
 
-/** False for an announcement that a later one overtook, and for one of a boot that another replaced. */
+/**
+ * False for an announcement that a later one overtook, for one of a boot that another replaced, and for one in a format
+ * for older nodes: what a process reads does not become less.
+ */
 function isNews(member: Member, a: Announcement): boolean {
+  if (a.boot === member.boot && a.reads_format < member.reads_format) return false;
   return a.boot === member.boot ? a.number > member.number : !member.replaced.includes(a.boot);
 }

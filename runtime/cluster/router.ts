@@ -6,9 +6,9 @@
  * of the next owner: the same id has the same decision, whoever tells it. So an answer to an older request is as good
  * as one to the newest, unless it says that nothing was decided: then the newest request decides what comes of the row.
  */
-import { type BatchSink, BLOCK_ROWS, ERROR_NOT_OWNER, REASON_SLOTS, RowBlock } from "../../proto/columns.ts";
+import { ALL_ROWS, type BatchSink, BLOCK_ROWS, copyDecided, ERROR_NOT_OWNER, RowBlock } from "../../proto/columns.ts";
 import { ErrorCode } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
-import { ROW_BYTES_BEYOND_MESSAGE, roomFor, rowBytesMax } from "../frame_room.ts";
+import { BLOCK_BYTES_MAX, BlockRoom, ROW_BYTES_BEYOND_MESSAGE, rowBytesMax } from "../frame_room.ts";
 import type { Clock, Intake, Timers, Transport } from "../ports.ts";
 import { readAnswers, readAnswersHead } from "../wire/answers.ts";
 import { rowsFitting, writeRows } from "../wire/rows.ts";
@@ -26,8 +26,6 @@ const GIVE_UP_US = 10_000_000;
 /** Longest time that a caller is told to wait, milliseconds. */
 const RETRY_MS_MAX = 2000;
 const BLOCKS_MAX = 32;
-/** Bytes that the messages of a block may hold, as in the mailbox. A larger message has a block of its own. */
-const BLOCK_BYTES_MAX = roomFor(0);
 
 export interface RouterOptions {
   /** Name of this node. */
@@ -57,7 +55,7 @@ export class Router implements Intake {
   /** Lanes with rows, in the order in which they were opened; the last one may be open. */
   readonly #used: Lane[] = [];
   #open: Lane | null = null;
-  #openBytes = 0;
+  readonly #room = new BlockRoom(ROW_BYTES_BEYOND_MESSAGE);
   /** Requests that may still be answered, by id. */
   readonly #requests = new Map<number, RowsRequest>();
   #nextRequest: number;
@@ -109,12 +107,11 @@ export class Router implements Intake {
   open(rows: number, bytes: number): RowBlock | null {
     if (this.#closed || rows > BLOCK_ROWS) return this.#shed(rows);
     let lane = this.#open;
-    const fits = this.#openBytes + bytes + rows * ROW_BYTES_BEYOND_MESSAGE <= BLOCK_BYTES_MAX;
-    if (lane !== null && lane.block.n + rows <= BLOCK_ROWS && (fits || lane.block.n === 0)) return lane.block;
+    if (lane !== null && this.#room.fits(lane.block, rows, bytes)) return lane.block;
     lane = this.#free.pop() ?? null;
     if (lane === null) return this.#shed(rows);
     this.#open = lane;
-    this.#openBytes = 0;
+    this.#room.empty();
     this.#used.push(lane);
     return lane.block;
   }
@@ -126,7 +123,7 @@ export class Router implements Intake {
     }
     if (count < 1 || block.n + count > BLOCK_ROWS) throw new Error(`submit() of ${count} rows after ${block.n}`);
     lane.add(bytes, count, sink, this.#o.clock.monotonicUs());
-    this.#openBytes += bytes.length + count * ROW_BYTES_BEYOND_MESSAGE;
+    this.#room.add(count, bytes.length);
     this.depth += count;
     this.#soon();
   }
@@ -364,7 +361,7 @@ export class Router implements Intake {
     const { lane, rows } = request;
     if (head.refused) this.#refused(request, head.retry_after_ms);
     else {
-      readAnswers(reader, head, this.#answers, INDEXES, rows.length, this.#o.versionIndex);
+      readAnswers(reader, head, this.#answers, ALL_ROWS, rows.length, this.#o.versionIndex);
       lane.block.stagesUs.set(this.#answers.stagesUs);
       for (let i = 0; i < rows.length; i++) {
         if (!this.#isResult(request, rows[i], this.#answers.error[i])) continue;
@@ -428,7 +425,7 @@ export class Router implements Intake {
     for (const request of lane.requests) this.#requests.delete(request.id);
     lane.reset();
     if (lane === this.#open) {
-      this.#openBytes = 0;
+      this.#room.empty();
       return;
     }
     this.#used.splice(this.#used.indexOf(lane), 1);
@@ -436,22 +433,11 @@ export class Router implements Intake {
   }
 }
 
-const INDEXES = Uint16Array.from({ length: BLOCK_ROWS }, (_, i) => i);
-
 /** Copies what is answered from row i to row r. */
 function copyAnswer(from: RowBlock, i: number, to: RowBlock, r: number): void {
   to.error[r] = from.error[i];
   to.errorField[r] = from.errorField[i];
-  to.score[r] = from.score[i];
-  to.outcome[r] = from.outcome[i];
-  to.degraded[r] = from.degraded[i];
-  to.flags[r] = from.flags[i];
-  to.rules.hi[r] = from.rules.hi[i];
-  to.rules.lo[r] = from.rules.lo[i];
-  for (let k = 0; k < REASON_SLOTS; k++) {
-    to.reasonFeature[r * REASON_SLOTS + k] = from.reasonFeature[i * REASON_SLOTS + k];
-    to.reasonWeight[r * REASON_SLOTS + k] = from.reasonWeight[i * REASON_SLOTS + k];
-  }
+  copyDecided(from, i, to, r);
   to.version[r] = from.version[i];
   to.paymentTimeUs[r] = from.paymentTimeUs[i];
   to.labelAction[r] = from.labelAction[i];

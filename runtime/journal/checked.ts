@@ -1,6 +1,6 @@
 /** Reading a journal's records with the checks every reader makes; faults become JournalDamaged with the sequence. */
-import { FrameError, type FrameHeader, verifyFrame } from "../../proto/frame/frame_header.ts";
-import { type Journal, JournalDamaged, type JournalMessage, JournalUnavailable } from "../ports.ts";
+import { checkFormat, FrameError, type FrameHeader, verifyFrame } from "../../proto/frame/frame_header.ts";
+import { FormatUnknown, type Journal, JournalDamaged, type JournalMessage, JournalUnavailable } from "../ports.ts";
 
 /** Waits; the composition root passes a real timer, tests a simulated one. A rejection ends the waiting caller. */
 export type Sleep = (ms: number) => Promise<void>;
@@ -27,7 +27,7 @@ export function nextPause(ms: number): number {
 
 /** Verifies one record as a frame of this journal standing at its own sequence. Throws JournalDamaged. */
 export function checkFrame(
-  journal: Journal,
+  journal: Pick<Journal, "id" | "shard">,
   message: JournalMessage,
   after: { readonly checksum: Uint8Array | null; readonly epoch: number },
 ): FrameHeader {
@@ -41,6 +41,16 @@ export function checkFrame(
     });
   } catch (error) {
     if (error instanceof FrameError) throw new JournalDamaged(error.message, message.sequence);
+    throw error;
+  }
+}
+
+/** Throws FormatUnknown when this code cannot read bodies of the format. */
+export function checkReadable(format: number, sequence: number): void {
+  try {
+    checkFormat(format);
+  } catch (error) {
+    if (error instanceof FrameError) throw new FormatUnknown(error.message, sequence);
     throw error;
   }
 }

@@ -111,7 +111,12 @@ export class Committer {
   }
 
   get canSubmit(): boolean {
-    return this.#stopped === null && !this.#releasing && this.#flights.length < this.#maxInFlight;
+    return this.isOpen && this.#flights.length < this.#maxInFlight;
+  }
+
+  /** Whether it takes frames again, once there is room: it has not begun to release the journal, nor stopped. */
+  get isOpen(): boolean {
+    return this.#stopped === null && !this.#releasing;
   }
 
   get blocked(): Blocked {

@@ -2,13 +2,42 @@
  * Reading a journal in order and verifying all of it: chain, journal id, shard, numbers, epochs and frame time never
  * falling. A JournalReader keeps its place, so a follower calls catchUp() again and again; replay() is one catch-up.
  */
-import { type FrameHeader, KIND_TAKEOVER, sameChecksum } from "../../proto/frame/frame_header.ts";
-import { type Journal, JournalDamaged, type JournalMessage, JournalUnavailable } from "../ports.ts";
-import { checkFrame, nextPause, RETRY_FIRST_MS, type Sleep, untilReachable } from "./checked.ts";
+import { FrameError, type FrameHeader, KIND_TAKEOVER, sameChecksum } from "../../proto/frame/frame_header.ts";
+import { type Journal, JournalDamaged, type JournalMessage, JournalPurged, JournalUnavailable } from "../ports.ts";
+import { checkFrame, checkReadable, nextPause, RETRY_FIRST_MS, type Sleep, untilReachable } from "./checked.ts";
 import { JOURNAL_START, type JournalPosition, positionOf } from "./claim.ts";
+import { RESTORE_NODE, readOwner } from "./takeover.ts";
 
 /** Folds one verified frame. `bytes` (header and body, 8-aligned) is its to keep. What it throws ends the replay. */
 export type OnFrame = (header: FrameHeader, bytes: Uint8Array) => void | Promise<void>;
+
+/** Verifies the frame that follows `at`: form, checksum chain, number, epoch, frame time. Throws JournalDamaged. */
+export function verifyNext(
+  journal: Pick<Journal, "id" | "shard">,
+  at: JournalPosition,
+  message: JournalMessage,
+): FrameHeader {
+  if (message.sequence !== at.sequence + 1) throw new JournalDamaged("missing frame", at.sequence + 1);
+  const header = checkFrame(journal, message, at);
+  // Epochs rise by Takeovers only, one by one but for a restore's; the first frame is one.
+  const epoch = header.kind === KIND_TAKEOVER ? at.epoch + 1 : at.epoch;
+  const isRaised = header.kind === KIND_TAKEOVER && header.epoch > epoch && isRestore(message);
+  if (header.epoch !== epoch && !isRaised) {
+    throw new JournalDamaged(`kind ${header.kind} of epoch ${header.epoch} behind epoch ${at.epoch}`, message.sequence);
+  }
+  if (header.frameTimeUs < at.frameTimeUs) throw new JournalDamaged("frame time runs backwards", message.sequence);
+  return header;
+}
+
+function isRestore(message: JournalMessage): boolean {
+  try {
+    return readOwner(message.bytes).node === RESTORE_NODE;
+  } catch (e) {
+    // TextDecoder's own error, for a name that is not UTF-8.
+    if (!(e instanceof FrameError || e instanceof TypeError)) throw e;
+    throw new JournalDamaged(`unreadable Takeover: ${e.message}`, message.sequence);
+  }
+}
 
 export class JournalReader {
   readonly #journal: Journal;
@@ -32,7 +61,8 @@ export class JournalReader {
 
   /**
    * Reads up to the tail found at the call. Waits while the journal is unreachable (a rejecting `sleep` ends it).
-   * Throws JournalDamaged naming the sequence; frames before it have been handed over.
+   * Throws JournalDamaged naming the sequence, JournalPurged when what follows the position is not there any more,
+   * FormatUnknown at a frame that newer code wrote; frames before it have been handed over.
    */
   async catchUp(): Promise<JournalPosition> {
     await this.#resume();
@@ -54,7 +84,11 @@ export class JournalReader {
     if (this.#resumed) return;
     const { sequence, checksum } = this.#position;
     const message = await untilReachable(this.#sleep, () => this.#journal.read(sequence));
-    if (message === null) throw new JournalDamaged("the frame to resume from is gone", sequence);
+    if (message === null) {
+      const { firstSequence } = await untilReachable(this.#sleep, () => this.#journal.state());
+      if (sequence < firstSequence) throw new JournalPurged(sequence, firstSequence);
+      throw new JournalDamaged("the frame to resume from is gone", sequence);
+    }
     const header = checkFrame(this.#journal, message, { checksum: null, epoch: 0 });
     if (!sameChecksum(header.checksum, checksum)) {
       throw new JournalDamaged("the frame to resume from is another one", sequence);
@@ -65,17 +99,8 @@ export class JournalReader {
 
   async #take(message: JournalMessage): Promise<void> {
     const at = this.#position;
-    if (message.sequence !== at.sequence + 1) throw new JournalDamaged("missing frame", at.sequence + 1);
-    const header = checkFrame(this.#journal, message, at);
-    // Epochs rise by Takeovers only, one by one; the first frame is one.
-    const epoch = header.kind === KIND_TAKEOVER ? at.epoch + 1 : at.epoch;
-    if (header.epoch !== epoch) {
-      throw new JournalDamaged(
-        `kind ${header.kind} of epoch ${header.epoch} behind epoch ${at.epoch}`,
-        message.sequence,
-      );
-    }
-    if (header.frameTimeUs < at.frameTimeUs) throw new JournalDamaged("frame time runs backwards", message.sequence);
+    const header = verifyNext(this.#journal, at, message);
+    checkReadable(header.version, message.sequence);
     const folded = this.#onFrame(header, message.bytes);
     if (folded !== undefined) await folded;
     this.#position = positionOf(header);

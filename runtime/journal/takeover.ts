@@ -10,7 +10,15 @@ export interface Owner {
   readonly bootId: string;
 }
 
+/**
+ * Who a restore says it is. Its Takeover raises the epoch by more than one: frame numbers behind it come again, and
+ * sealed sections of the same (epoch, frame) may not.
+ */
+export const RESTORE_NODE = "(restore)";
+
 const MAX_NAME_BYTES = 255;
+/** The first format with this body; any code can read who owns a journal. */
+const OWNER_FORMAT = 1;
 
 function nameBytes(field: string, name: string): Uint8Array {
   const bytes = new TextEncoder().encode(name);
@@ -30,7 +38,7 @@ export function sealOwnerFrame(owner: Owner, fields: FrameFields): Uint8Array {
   bytes.set(node, HEADER_BYTES + 2);
   at.setUint16(HEADER_BYTES + 2 + node.length, boot.length, true);
   bytes.set(boot, HEADER_BYTES + 4 + node.length);
-  sealFrame(bytes, fields);
+  sealFrame(bytes, fields, OWNER_FORMAT);
   return bytes;
 }
 

@@ -23,3 +23,31 @@ test("it holds the newest keys, oldest first, and a known key keeps its age", ()
     }),
   );
 });
+
+test("a cut gives what was held, whatever comes, changes and leaves while it is read", () => {
+  const step = fc.tuple(fc.nat(30), fc.nat(9));
+  fc.assert(
+    fc.property(
+      fc.array(step, { maxLength: 60 }),
+      fc.array(step, { maxLength: 300 }),
+      fc.nat(9),
+      (before, during, n) => {
+        const map = new BoundedMap(12);
+        for (const [k, v] of before) map.set(`k${k}`, v);
+        for (let round = 0; round < 2; round++) {
+          const expected = map.entries();
+          const got: [string, number][] = [];
+          map.beginCut();
+          let isWhole = false;
+          for (const [i, [k, v]] of during.entries()) {
+            if (i % 20 === n && !isWhole) isWhole = map.nextOfCut(3, (key, value) => got.push([key, value]));
+            map.set(`k${k}`, v + round);
+          }
+          while (!isWhole) isWhole = map.nextOfCut(2, (key, value) => got.push([key, value]));
+          assert.deepEqual(got, expected);
+        }
+        assert.throws(() => map.nextOfCut(1, () => {}), /no cut/);
+      },
+    ),
+  );
+});

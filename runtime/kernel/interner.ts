@@ -12,6 +12,7 @@ export class Interner {
   private readonly table = new KeyTable();
   private cut = 0;
   private written = 0;
+  private loading = false;
 
   /** Keys known. */
   get size(): number {
@@ -64,8 +65,20 @@ export class Interner {
 
   /** Reads a whole snapshot into an empty interner. Throws BytesDamaged. */
   load(r: ByteReader): void {
-    if (this.size > 0) throw new RangeError("load needs an empty interner");
-    for (let tag = r.u8(); tag !== TAG_END; tag = r.u8()) {
+    if (!this.loadPart(r)) throw new BytesDamaged("the snapshot ends early", r.offset);
+  }
+
+  /** As load, for a snapshot that comes in parts (whole steps each): true when it is whole. */
+  loadPart(r: ByteReader): boolean {
+    if (!this.loading && this.size > 0) throw new RangeError("load needs an empty interner");
+    this.loading = true;
+    while (r.left > 0) {
+      const tag = r.u8();
+      if (tag === TAG_END) {
+        if (r.varint() !== this.size) throw new BytesDamaged("keys are missing", r.offset);
+        this.loading = false;
+        return true;
+      }
       if (tag !== TAG_KEYS) throw new BytesDamaged(`unknown tag ${tag}`, r.offset - 1);
       for (let n = r.varint(); n > 0; n--) {
         const lo = r.u64lo();
@@ -73,7 +86,7 @@ export class Interner {
         if (this.code(r.hi(), lo) !== code) throw new BytesDamaged("a key twice", r.offset);
       }
     }
-    if (r.varint() !== this.size) throw new BytesDamaged("keys are missing", r.offset);
+    return false;
   }
 
   /** Allocated bytes. */

@@ -51,6 +51,11 @@ export class KeyTable {
     return known >= 0 ? known : this.insert(hi >>> 0, lo >>> 0);
   }
 
+  /** Slot for a key that is unknown. */
+  add(hi: number, lo: number): number {
+    return this.insert(hi >>> 0, lo >>> 0);
+  }
+
   private insert(hi: number, lo: number): number {
     const slot = this.size++;
     if ((slot & BLOCK_MASK) === 0) this.keys.push(new Uint32Array(2 << BLOCK_BITS));

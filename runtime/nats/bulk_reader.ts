@@ -3,7 +3,7 @@
  * frames are folded, and memory is bounded by the pulls. It checks that sequences are gapless; what is in the records
  * is for the reader to verify.
  */
-import { createInbox, type Msg, nuid } from "@nats-io/nats-core";
+import { type Msg, nuid } from "@nats-io/nats-core";
 import { JournalDamaged, type JournalMessage, JournalUnavailable } from "../ports.ts";
 import { aligned } from "./aligned.ts";
 import type { NatsLink } from "./connection.ts";
@@ -98,7 +98,7 @@ export async function* bulkRead(
   range: BulkRange,
 ): AsyncGenerator<JournalMessage> {
   const arrivals = new Arrivals();
-  const inbox = createInbox("_INBOX");
+  const inbox = link.inbox();
   const consumer = await createConsumer(channel, range);
   const subscription = link.client.subscribe(inbox, {
     callback: (error, message) => {

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { claim, JOURNAL_START } from "../journal/claim.ts";
-import { Committer, type CommitterEvents } from "../journal/committer.ts";
+import type { Committer } from "../journal/committer.ts";
 import { replay } from "../journal/replay.ts";
-import { Deposed, type Journal, JournalDamaged } from "../ports.ts";
+import { Deposed, JournalDamaged } from "../ports.ts";
+import { CommitDriver } from "../testkit/commit_driver.ts";
 import { nextFrame, rowsFrame, takeoverFrame } from "../testkit/frames.ts";
 import { journalContract } from "../testkit/journal_contract.ts";
 import { leaseContract } from "../testkit/lease_contract.ts";
@@ -115,40 +116,6 @@ test("a single record cannot be deleted", async () => {
   await link.close();
 });
 
-/** A committer that is kept full until `enough`; which frames it was told stand. */
-class Driver implements CommitterEvents {
-  readonly told: number[] = [];
-  readonly sent = new Map<number, Buffer>();
-  end: Error | null = null;
-  committer: Committer | null = null;
-  enough = Number.POSITIVE_INFINITY;
-
-  committed(sequence: number): void {
-    this.told.push(sequence);
-    this.fill();
-  }
-
-  stopped(error: Deposed | JournalDamaged): void {
-    this.end = error;
-  }
-
-  fill(): void {
-    while (this.committer?.canSubmit && this.told.length < this.enough) {
-      const frame = nextFrame(this.committer, 20_000, this.committer.nextFrameNumber & 0xff);
-      this.sent.set(this.committer.nextFrameNumber, Buffer.from(frame));
-      this.committer.submit(frame);
-    }
-  }
-}
-
-async function drive(journal: Journal, node: string): Promise<Driver> {
-  const takeover = await claim(journal, { node, bootId: "b" }, 1, sleep);
-  const driver = new Driver();
-  driver.committer = new Committer(journal, takeover, driver, sleep);
-  driver.fill();
-  return driver;
-}
-
 async function until(done: () => boolean, what: string): Promise<void> {
   const deadline = performance.now() + 30_000;
   while (!done()) {
@@ -157,28 +124,10 @@ async function until(done: () => boolean, what: string): Promise<void> {
   }
 }
 
-/** The whole journal verifies and holds exactly what the driver was told, as it was sent. */
-async function checkAgainst(journal: Journal, driver: Driver): Promise<void> {
-  const found = new Map<number, Buffer>();
-  await replay(
-    journal,
-    JOURNAL_START,
-    (header, bytes) => void found.set(header.frameNumber, Buffer.from(bytes)),
-    sleep,
-  );
-  for (const sequence of driver.told) {
-    assert.ok(found.get(sequence)?.equals(driver.sent.get(sequence) as Buffer), `committed frame ${sequence}`);
-  }
-  assert.deepEqual(
-    driver.told,
-    driver.told.map((_, i) => driver.told[0] + i),
-  );
-}
-
 test("kill -9 of the server amid appends: every committed frame stands, and the owner goes on", async () => {
   const { store, link } = await open({ timeout_ms: 1000 });
   const journal = await store.open(shards++);
-  const driver = await drive(journal, "a");
+  const driver = await CommitDriver.start(journal, "a");
   for (let round = 1; round <= 3; round++) {
     const reached = driver.told.length + 60;
     await until(() => driver.told.length >= reached || driver.end !== null, `frames of round ${round}`);
@@ -190,7 +139,7 @@ test("kill -9 of the server amid appends: every committed frame stands, and the 
   await until(() => driver.told.length >= reached || driver.end !== null, "frames after the last restart");
   assert.equal(driver.end, null);
   await until(() => driver.committer?.inFlight === 0, "nothing in flight");
-  await checkAgainst(journal, driver);
+  await driver.check(journal);
   store.close();
   await link.close();
 });
@@ -198,19 +147,19 @@ test("kill -9 of the server amid appends: every committed frame stands, and the 
 test("a second claim fences a busy owner", async () => {
   const [a, b] = [await open(), await open()];
   const shard = shards++;
-  const first = await drive(await a.store.open(shard), "a");
+  const first = await CommitDriver.start(await a.store.open(shard), "a");
   await until(() => first.told.length > 30, "the first owner's frames");
   const journal = await b.store.open(shard);
-  const second = await drive(journal, "b");
+  const second = await CommitDriver.start(journal, "b");
   second.enough = 40;
   await until(() => first.end !== null && second.told.length >= 40, "the first deposed, the second committing");
   assert.ok(first.end instanceof Deposed && first.end.epoch === 2);
   await until(() => second.committer?.inFlight === 0, "nothing in flight");
-  await checkAgainst(journal, first);
-  await checkAgainst(journal, second);
+  await first.check(journal);
+  await second.check(journal);
   assert.ok((first.told.at(-1) as number) < second.told[0]);
   await second.committer?.release({ node: "b", bootId: "b" }, 0);
-  const third = await drive(journal, "c");
+  const third = await CommitDriver.start(journal, "c");
   assert.equal(third.committer?.epoch, 3);
   third.enough = 0;
   await until(() => third.committer?.inFlight === 0, "nothing in flight");
@@ -223,7 +172,7 @@ test("a second claim fences a busy owner", async () => {
 test("a damaged frame stops the replay and names its sequence", async () => {
   const { store, link } = await open();
   const journal = await store.open(shards++);
-  const driver = await drive(journal, "a");
+  const driver = await CommitDriver.start(journal, "a");
   driver.enough = 5;
   await until(() => driver.committer?.inFlight === 0, "nothing in flight");
   const next = driver.committer?.nextFrameNumber as number;

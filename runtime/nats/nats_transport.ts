@@ -1,6 +1,7 @@
 /**
  * The Transport over NATS core: `fg.n.<node>` for one node, `fg.n.all.<node>.<instance>` for all, names in base64url.
- * At most once: nothing is stored, nothing is sent again, and what goes out while the link is down is lost.
+ * At most once: nothing is stored, nothing is sent again, and what goes out while the link is down is lost. So is what
+ * goes out while the server takes less than is sent: at most PENDING_BYTES_MAX wait for it.
  *
  * Each message ends with a tag (HMAC-SHA256 over subject and bytes, 16 bytes) by the cluster's key: what others publish
  * there is dropped before anything of it is read.
@@ -16,6 +17,10 @@ import type { NatsLink } from "./connection.ts";
 
 const PREFIX = "fg.n.";
 const TAG_BYTES = 16;
+/** Sent and not known to be at the server. Half a second's frames of a busy cluster. */
+const PENDING_BYTES_MAX = 16 << 20;
+/** The server is asked whether it has all after this many bytes; the answers bound what is pending. */
+const ASK_BYTES = 256 << 10;
 /** More receivers than a cluster has nodes: names that are gone are forgotten with the rest. */
 const SUBJECTS_MAX = 256;
 
@@ -27,11 +32,19 @@ export class NatsTransport implements Transport {
   readonly #everyone: string;
   readonly #subjects = new Map<string, string>();
   #subscriptions: Subscription[] = [];
+  readonly #unlisten: () => void;
   #listens = false;
   #closed = false;
+  /** Bytes given to the client in all, and of those, how many had arrived when the server answered last. */
+  #sent = 0;
+  #arrived = 0;
+  /** `#sent` at the last question. */
+  #asked = 0;
 
   /** Messages without the tag of this cluster's key. */
   foreign = 0;
+  /** Messages not sent because the server was too far behind. */
+  dropped = 0;
 
   /**
    * `key`: the secret of the cluster's nodes. `onError` is told what a listener threw, and why a frame or a
@@ -43,6 +56,15 @@ export class NatsTransport implements Transport {
     this.#link = link;
     this.#onError = onError;
     this.#everyone = `${PREFIX}all.${token(node)}.${nuid.next()}`;
+    // The client forgets what it had not sent to the server that is gone; answers to old questions never come.
+    this.#unlisten = link.listen((event) => {
+      if (event === "down") this.#arrived = this.#asked = this.#sent;
+    });
+  }
+
+  /** Bytes sent and not known to be at the server. */
+  get pending_bytes(): number {
+    return this.#sent - this.#arrived;
   }
 
   send(to: string, bytes: Uint8Array): boolean {
@@ -69,6 +91,7 @@ export class NatsTransport implements Transport {
 
   close(): void {
     this.#closed = true;
+    this.#unlisten();
     if (!this.#link.client.isClosed()) for (const subscription of this.#subscriptions) subscription.unsubscribe();
     this.#subscriptions = [];
   }
@@ -87,7 +110,7 @@ export class NatsTransport implements Transport {
   /** An error that left the callback would end the client's reading, and with it everything on the link. */
   #tell(onFrame: (bytes: Uint8Array) => void, bytes: Uint8Array): void {
     try {
-      onFrame(plain(aligned(bytes)));
+      onFrame(aligned(bytes));
     } catch (error) {
       this.#onError(error instanceof Error ? error : new Error(String(error)));
     }
@@ -95,17 +118,36 @@ export class NatsTransport implements Transport {
 
   #publish(subject: string, bytes: Uint8Array): boolean {
     if (bytes.length > WIRE_BYTES_MAX || this.#closed || !this.#link.up) return false;
+    if (this.pending_bytes + bytes.length > PENDING_BYTES_MAX) {
+      this.dropped++;
+      return false;
+    }
     try {
       const message = new Uint8Array(bytes.length + TAG_BYTES);
       message.set(bytes);
       message.set(this.#tag(subject, bytes), bytes.length);
       this.#link.client.publish(subject, message);
+      this.#sent += message.length;
+      if (this.#sent - this.#asked >= ASK_BYTES) this.#ask();
       return true;
     } catch (error) {
       // The server takes less than WIRE_BYTES_MAX, or the client is closing.
       this.#onError(error as Error);
       return false;
     }
+  }
+
+  /** The server answers when it has read all that was sent before. */
+  #ask(): void {
+    const sent = this.#sent;
+    this.#asked = sent;
+    this.#link.client.flush().then(
+      () => {
+        this.#arrived = Math.max(this.#arrived, sent);
+      },
+      // The link went down: its listener has settled the account.
+      () => {},
+    );
   }
 
   #subjectOf(node: string): string {
@@ -117,11 +159,6 @@ export class NatsTransport implements Transport {
     }
     return subject;
   }
-}
-
-/** The client gives Buffers, whose slice() is a view and not a copy; a listener is promised a Uint8Array. */
-function plain(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function token(node: string): string {

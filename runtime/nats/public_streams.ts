@@ -36,6 +36,8 @@ export interface PublicStreamsOptions {
   readonly payments_bytes_max?: number;
   /** Byte limit of the other two (the oldest go); default 4 GiB. */
   readonly answers_bytes_max?: number;
+  /** Of streams that are made; default 1. */
+  readonly num_replicas?: number;
 }
 
 /** One message of the payments stream. One of ack() and nak() is called once. */
@@ -68,6 +70,7 @@ export class PublicStreams {
     const manager = await jetstreamManager(link.client);
     const durable = options.durable ?? "fraudguard";
     const answers_bytes_max = options.answers_bytes_max ?? 4 * 2 ** 30;
+    const num_replicas = options.num_replicas ?? 1;
     await ensureStream(manager, {
       name: PAYMENTS_STREAM,
       subjects: [PAYMENTS_SUBJECT],
@@ -75,6 +78,7 @@ export class PublicStreams {
       retention: RetentionPolicy.Workqueue,
       discard: DiscardPolicy.New,
       max_bytes: options.payments_bytes_max ?? 4 * 2 ** 30,
+      num_replicas,
     });
     for (const [name, subject] of [
       [DECISIONS_STREAM, DECISIONS_SUBJECT],
@@ -86,6 +90,7 @@ export class PublicStreams {
         retention: RetentionPolicy.Limits,
         discard: DiscardPolicy.Old,
         max_bytes: answers_bytes_max,
+        num_replicas,
       });
     }
     await manager.consumers.add(PAYMENTS_STREAM, {
@@ -171,6 +176,7 @@ async function ensureStream(
     readonly retention: RetentionPolicy;
     readonly discard: DiscardPolicy;
     readonly max_bytes: number;
+    readonly num_replicas: number;
   },
 ): Promise<void> {
   const names = await manager.streams.names().next();

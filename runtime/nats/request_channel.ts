@@ -5,7 +5,7 @@
  * It exists beside the client's own `request` because that makes an Error with a stack, a timer and a promise race for
  * each call; here a call costs one map entry, and one sweep serves all deadlines.
  */
-import { createInbox, type Msg, type MsgHdrs, type Subscription } from "@nats-io/nats-core";
+import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import type { NatsLink } from "./connection.ts";
 
 const SWEEP_MS = 100;
@@ -25,7 +25,7 @@ interface Pending {
 export class RequestChannel {
   readonly #link: NatsLink;
   readonly #timeoutMs: number;
-  readonly #inbox = `${createInbox("_INBOX")}.`;
+  readonly #inbox: string;
   readonly #pending = new Map<number, Pending>();
   readonly #subscription: Subscription;
   readonly #sweeper: NodeJS.Timeout;
@@ -35,6 +35,7 @@ export class RequestChannel {
   constructor(link: NatsLink, timeoutMs: number) {
     this.#link = link;
     this.#timeoutMs = timeoutMs;
+    this.#inbox = `${link.inbox()}.`;
     this.#subscription = link.client.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
         if (error === null) this.#answer(message);

@@ -1,5 +1,13 @@
 /** Frames for tests: what an owner with nothing to say would write. */
-import { HEADER_BYTES, KIND_ROWS, NO_CHECKSUM, readHeader, sealFrame } from "../../proto/frame/frame_header.ts";
+import { createHash } from "node:crypto";
+import {
+  FORMAT_NEWEST,
+  HEADER_BYTES,
+  KIND_ROWS,
+  NO_CHECKSUM,
+  readHeader,
+  sealFrame,
+} from "../../proto/frame/frame_header.ts";
 import type { Committer } from "../journal/committer.ts";
 import { sealOwnerFrame } from "../journal/takeover.ts";
 import type { Journal } from "../ports.ts";
@@ -11,12 +19,15 @@ export interface FrameAt {
   readonly body_bytes?: number;
   /** Every body byte. */
   readonly fill?: number;
+  readonly format?: number;
+  /** Default: the sequence. */
+  readonly time_us?: number;
 }
 
 /** A sealed rows frame for `journal`. */
 export function rowsFrame(journal: Journal, at: FrameAt): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + (at.body_bytes ?? 32)).fill(at.fill ?? at.sequence & 0xff);
-  sealFrame(bytes, fieldsOf(journal, at));
+  sealFrame(bytes, fieldsOf(journal, at), at.format ?? FORMAT_NEWEST);
   return bytes;
 }
 
@@ -32,7 +43,7 @@ function fieldsOf(journal: Journal, at: FrameAt) {
     shard: journal.shard,
     epoch: at.epoch,
     frameNumber: at.sequence,
-    frameTimeUs: at.sequence,
+    frameTimeUs: at.time_us ?? at.sequence,
     rowCount: 0,
     previousChecksum: at.previous ?? NO_CHECKSUM,
   };
@@ -41,7 +52,7 @@ function fieldsOf(journal: Journal, at: FrameAt) {
 /** The next frame a committer's owner would submit. */
 export function nextFrame(committer: Committer, body_bytes = 64, fill = 7): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + body_bytes).fill(fill);
-  sealFrame(bytes, {
+  const fields = {
     kind: KIND_ROWS,
     journalId: committer.journalId,
     shard: committer.shard,
@@ -50,11 +61,21 @@ export function nextFrame(committer: Committer, body_bytes = 64, fill = 7): Uint
     frameTimeUs: committer.lastFrameTimeUs + 1,
     rowCount: 1,
     previousChecksum: committer.lastChecksum,
-  });
+  };
+  sealFrame(bytes, fields, FORMAT_NEWEST);
   return bytes;
 }
 
 /** The checksum of a sealed frame. */
 export function checksumOf(frame: Uint8Array): Uint8Array {
   return readHeader(frame).checksum.slice();
+}
+
+/** The frame as code of tomorrow would have sealed it: whole, in a format that nobody knows yet. */
+export function inNewerFormat(frame: Uint8Array): Uint8Array {
+  const bytes = frame.slice();
+  new DataView(bytes.buffer).setUint16(4, FORMAT_NEWEST + 1, true);
+  const digest = createHash("sha256").update(bytes.subarray(0, 72)).update(bytes.subarray(HEADER_BYTES)).digest();
+  bytes.set(digest.subarray(0, 16), 72);
+  return bytes;
 }

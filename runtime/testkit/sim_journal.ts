@@ -1,14 +1,17 @@
 /**
  * The simulated journal: records in memory, and faults between them and their users. Without a world every call is
  * answered at once; with one, requests and answers travel, get lost, come late or meet a change of leader, as its seed
- * says.
+ * says. A stream without a leader answers nothing; what it was asked before may stand without an acknowledgement.
  */
 import { epochOf, KIND_TAKEOVER, kindOf } from "../../proto/frame/frame_header.ts";
 import {
   type AppendResult,
   type Journal,
   JournalDamaged,
+  type JournalFacts,
+  type JournalMaintenance,
   type JournalMessage,
+  JournalPurged,
   type JournalStore,
   JournalUnavailable,
 } from "../ports.ts";
@@ -41,8 +44,12 @@ const TIMEOUT_MS = 50;
 /** The records of one shard, shared by all who opened it. */
 class SimStream {
   readonly id: string;
+  /** By sequence - 1; those before `first` were purged. */
   readonly records: Uint8Array[] = [];
+  first = 1;
   bytes = 0;
+  /** Its replicas elect a leader. */
+  isLeaderless = false;
 
   constructor(id: string) {
     this.id = id;
@@ -52,9 +59,8 @@ class SimStream {
     const last = this.records.length;
     const conflict: AppendResult = { kind: "conflict", lastSequence: last };
     if (last !== expected) return conflict;
-    if (kindOf(frame) !== KIND_TAKEOVER && (last === 0 || epochOf(this.records[last - 1]) > epochOf(frame))) {
-      return conflict;
-    }
+    const newest = last < this.first ? 0 : epochOf(this.records[last - 1]);
+    if (kindOf(frame) !== KIND_TAKEOVER && (last === 0 || newest > epochOf(frame))) return conflict;
     if (this.bytes + frame.length > maxBytes) return { kind: "full", message: "simulated byte limit" };
     this.records.push(frame.slice());
     this.bytes += frame.length;
@@ -81,7 +87,7 @@ class SimJournal implements Journal {
   append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult> {
     const { world, faults } = this.#store;
     const apply = (): AppendResult => this.#stream.append(bytes, expectedSequence, this.#store.max_bytes);
-    if (this.#store.down) return Promise.resolve({ kind: "unknown", message: "simulated outage" });
+    if (this.#isDown) return Promise.resolve({ kind: "unknown", message: "simulated outage" });
     if (world === null) return Promise.resolve(apply());
     const timeout: AppendResult = { kind: "unknown", message: "simulated timeout" };
     return new Promise((resolve) => {
@@ -91,7 +97,11 @@ class SimJournal implements Journal {
         return world.after(TIMEOUT_MS + world.between(0, 100), apply);
       }
       world.after(world.between(0.1, 2), () => {
-        if (this.#store.down) return world.after(TIMEOUT_MS, () => resolve(timeout));
+        if (this.#isDown) {
+          // The majority has what the old leader sent it, and acknowledges it to nobody.
+          if (this.#stream.isLeaderless && world.chance(0.5)) apply();
+          return world.after(TIMEOUT_MS, () => resolve(timeout));
+        }
         const refused = world.chance(faults.spurious_conflict);
         const result: AppendResult = refused
           ? { kind: "conflict", lastSequence: this.#stream.records.length }
@@ -105,14 +115,15 @@ class SimJournal implements Journal {
   async tail(): Promise<JournalMessage | null> {
     await this.#travel();
     const last = this.#stream.records.length;
-    const message = last === 0 ? null : this.#message(last);
+    const message = last < this.#stream.first ? null : this.#message(last);
     await this.#travel();
     return message;
   }
 
   async read(sequence: number): Promise<JournalMessage | null> {
     await this.#travel();
-    return sequence >= 1 && sequence <= this.#stream.records.length ? this.#message(sequence) : null;
+    const { first, records } = this.#stream;
+    return sequence >= first && sequence <= records.length ? this.#message(sequence) : null;
   }
 
   async *readFrom(first: number): AsyncIterable<JournalMessage> {
@@ -120,8 +131,9 @@ class SimJournal implements Journal {
     this.#checkId();
     const last = this.#stream.records.length;
     if (first > last + 1) throw new JournalDamaged("records are gone from the tail", last);
+    if (first <= last && first < this.#stream.first) throw new JournalPurged(first, this.#stream.first);
     for (let sequence = first; sequence <= last; sequence++) {
-      if (this.#store.down) throw new JournalUnavailable("simulated outage");
+      if (this.#isDown) throw new JournalUnavailable("simulated outage");
       yield this.#message(sequence);
     }
   }
@@ -129,8 +141,12 @@ class SimJournal implements Journal {
   async state(): Promise<{ firstSequence: number; lastSequence: number; bytes: number }> {
     await this.#travel();
     this.#checkId();
-    const { records, bytes } = this.#stream;
-    return { firstSequence: records.length === 0 ? 0 : 1, lastSequence: records.length, bytes };
+    const { first, records, bytes } = this.#stream;
+    return { firstSequence: records.length === 0 ? 0 : first, lastSequence: records.length, bytes };
+  }
+
+  get #isDown(): boolean {
+    return this.#store.down || this.#stream.isLeaderless;
   }
 
   #checkId(): void {
@@ -143,11 +159,11 @@ class SimJournal implements Journal {
   }
 
   async #travel(): Promise<void> {
-    const { world, faults, down } = this.#store;
-    if (down) throw new JournalUnavailable("simulated outage");
+    const { world, faults } = this.#store;
+    if (this.#isDown) throw new JournalUnavailable("simulated outage");
     if (world === null) return;
     await world.sleep(world.between(0.1, 2));
-    if (this.#store.down || world.chance(faults.unavailable)) throw new JournalUnavailable("simulated fault");
+    if (this.#isDown || world.chance(faults.unavailable)) throw new JournalUnavailable("simulated fault");
   }
 }
 
@@ -180,6 +196,17 @@ export class SimJournalStore implements JournalStore {
     return stream;
   }
 
+  /** The shard's replicas lose their leader, or have elected one. */
+  elect(shard: number, isLeaderless: boolean): void {
+    const stream = this.streams.get(shard);
+    if (stream !== undefined) stream.isLeaderless = isLeaderless;
+  }
+
+  /** Number of the shard's records, 0 before its stream is made. */
+  length(shard: number): number {
+    return this.streams.get(shard)?.records.length ?? 0;
+  }
+
   /** The raw records, to look at or to damage in place. */
   records(shard: number): Uint8Array[] {
     const stream = this.streams.get(shard);
@@ -191,5 +218,49 @@ export class SimJournalStore implements JournalStore {
   loseTail(shard: number, count: number): void {
     const records = this.records(shard);
     records.length = Math.max(0, records.length - count);
+  }
+}
+
+/** Maintenance of the same streams; it meets no faults. */
+export class SimMaintenance implements JournalMaintenance {
+  readonly #streams: Map<number, SimStream>;
+
+  constructor(streams: Map<number, SimStream>) {
+    this.#streams = streams;
+  }
+
+  list(): Promise<readonly JournalFacts[]> {
+    const facts = (shard: number, { id, first, records, bytes }: SimStream): JournalFacts => ({
+      shard,
+      id,
+      shards: null,
+      firstSequence: first,
+      lastSequence: records.length,
+      bytes,
+    });
+    const all = [...this.#streams].map(([shard, stream]) => facts(shard, stream));
+    return Promise.resolve(all.sort((a, b) => a.shard - b.shard));
+  }
+
+  purge(shard: number, sequence: number): Promise<number> {
+    const stream = this.#streams.get(shard);
+    if (stream === undefined) return Promise.reject(new JournalUnavailable(`no journal ${shard}`));
+    if (sequence > stream.records.length) return Promise.reject(new RangeError(`purge to ${sequence}`));
+    const before = stream.first;
+    for (let s = stream.first; s < sequence; s++) {
+      stream.bytes -= stream.records[s - 1].length;
+      stream.records[s - 1] = new Uint8Array(0);
+      stream.first = s + 1;
+    }
+    return Promise.resolve(stream.first - before);
+  }
+
+  create(shard: number, as: { id: string; firstSequence: number }): Promise<void> {
+    if (this.#streams.has(shard)) return Promise.reject(new JournalDamaged(`journal ${shard} is there`, 0));
+    const stream = new SimStream(as.id);
+    for (let s = 1; s < as.firstSequence; s++) stream.records.push(new Uint8Array(0));
+    stream.first = as.firstSequence;
+    this.#streams.set(shard, stream);
+    return Promise.resolve();
   }
 }

@@ -11,6 +11,12 @@ export class SimLeaseStore implements LeaseStore {
     this.#leases.clear();
   }
 
+  /** Made anew: its revisions begin at 1 again. */
+  recreate(): void {
+    this.wipe();
+    this.#revision = 0;
+  }
+
   async read(shard: number): Promise<Lease | null> {
     this.#check();
     return this.#leases.get(shard) ?? null;

@@ -28,12 +28,14 @@ export function settle(): Promise<void> {
 }
 
 export class SimWorld implements Clock {
+  readonly seed: number;
   readonly random: () => number;
   #nowUs = 0;
   #order = 0;
   #events: Event[] = [];
 
   constructor(seed: number) {
+    this.seed = seed;
     this.random = seeded(seed);
   }
 

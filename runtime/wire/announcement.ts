@@ -3,8 +3,12 @@
  *
  *   announcement: boot text | number varint | weight f64 | leaving u8 |
  *                 count u8, then (shard u8, epoch varint) of each shard owned | count u8, then each shard followed u8 |
- *                 count u8, then each shard with a damaged journal u8
+ *                 count u8, then each shard with a damaged journal u8 |
+ *                 role u8: 0 all, 1 gateway, 2 shard | newest journal format that it reads u8 | what later code adds
  *   hand-over:    shard u8 | epoch varint
+ *
+ * Format 1 of an announcement ends behind the damaged journals, and its readers drop one that does not. From format 2
+ * on readers leave what stands behind the fields they know, so fields can be added at the end.
  */
 import { type ByteReader, ByteWriter } from "../kernel/bytes.ts";
 import {
@@ -23,6 +27,10 @@ import {
   writeText,
 } from "./wire_head.ts";
 
+/** What a node does: owns and follows shards, takes payments, or both. In the order of their numbers in frames. */
+export const NODE_ROLES = ["all", "gateway", "shard"] as const;
+export type NodeRole = (typeof NODE_ROLES)[number];
+
 export interface Announcement {
   /** Name of the node. */
   readonly from: string;
@@ -32,6 +40,10 @@ export interface Announcement {
   readonly number: number;
   /** Share of the shards that it wants, beside the weights of others: 0 or more. */
   readonly weight: number;
+  /** A gateway owns and follows nothing, whatever its weight. */
+  readonly role: NodeRole;
+  /** Newest format of journals that it reads: 1 or more. Nobody writes a newer one while it is there. */
+  readonly reads_format: number;
   /** It gives its shards away and wants none. */
   readonly leaving: boolean;
   readonly owned: readonly { readonly shard: number; readonly epoch: number }[];
@@ -49,17 +61,22 @@ export interface HandOver {
   readonly epoch: number;
 }
 
+/** In the order of their numbers. */
+export const ANNOUNCEMENT_OLDEST = 1;
+const ANNOUNCEMENT_NEWEST = 2;
+
 /** RangeError when a field is out of its range, or a shard is named twice in one list. */
-export function writeAnnouncement(a: Announcement): Uint8Array {
+export function writeAnnouncement(a: Announcement, format = ANNOUNCEMENT_NEWEST): Uint8Array {
   if (!isWeight(a.weight)) throw new RangeError(`not a weight: ${a.weight}`);
   const lists = [a.owned.map((o) => o.shard), a.following, a.damaged];
   if (!lists.every(isDistinct)) throw new RangeError("a shard twice");
   const w = new ByteWriter(256);
-  writeHead(w, WIRE_ANNOUNCEMENT, a.from);
+  writeHead(w, WIRE_ANNOUNCEMENT, a.from, format);
   writeText(w, a.boot, 1);
   w.varint(a.number);
   w.f64(a.weight);
-  w.u8(a.leaving ? 1 : 0);
+  // Format 1 has no roles: a gateway is a node that wants no shards.
+  w.u8(a.leaving || (format === ANNOUNCEMENT_OLDEST && a.role === "gateway") ? 1 : 0);
   w.u8(a.owned.length);
   for (const { shard, epoch } of a.owned) {
     writeShard(w, shard);
@@ -69,11 +86,14 @@ export function writeAnnouncement(a: Announcement): Uint8Array {
   for (const shard of a.following) writeShard(w, shard);
   w.u8(a.damaged.length);
   for (const shard of a.damaged) writeShard(w, shard);
+  if (format === ANNOUNCEMENT_OLDEST) return finished(w);
+  w.u8(NODE_ROLES.indexOf(a.role));
+  w.u8(a.reads_format);
   return finished(w);
 }
 
 /** Throws WireDamaged. */
-export function readAnnouncement(reader: ByteReader, from: string): Announcement {
+export function readAnnouncement(reader: ByteReader, from: string, format: number): Announcement {
   return decoding(() => {
     const boot = readText(reader, 1);
     const number = reader.varint();
@@ -84,8 +104,15 @@ export function readAnnouncement(reader: ByteReader, from: string): Announcement
     const following = readList(reader, () => readShard(reader));
     const damaged = readList(reader, () => readShard(reader));
     if (![owned.map((o) => o.shard), following, damaged].every(isDistinct)) throw new WireDamaged("a shard twice");
-    readEnd(reader);
-    return { from, boot, number, weight, leaving, owned, following, damaged };
+    const said = { from, boot, number, weight, leaving, owned, following, damaged };
+    if (format === ANNOUNCEMENT_OLDEST) {
+      readEnd(reader);
+      return { ...said, role: "all", reads_format: 1 };
+    }
+    const role = readRole(reader);
+    const reads_format = reader.u8();
+    if (reads_format === 0) throw new WireDamaged("journal formats begin with 1");
+    return { ...said, role, reads_format };
   });
 }
 
@@ -112,6 +139,12 @@ function readList<T>(reader: ByteReader, item: () => T): T[] {
   const count = reader.u8();
   if (count > SHARDS_MAX) throw new WireDamaged(`${count} shards, there are at most ${SHARDS_MAX}`);
   return Array.from({ length: count }, item);
+}
+
+function readRole(reader: ByteReader): NodeRole {
+  const role = NODE_ROLES[reader.u8()];
+  if (role === undefined) throw new WireDamaged("an unknown role");
+  return role;
 }
 
 function isDistinct(shards: readonly number[]): boolean {

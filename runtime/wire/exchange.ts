@@ -8,6 +8,7 @@
  *     float32 bits of the columns of each answered row
  */
 import { BLOCK_ROWS } from "../../proto/columns.ts";
+import { grown } from "../../proto/frame/rows_layout.ts";
 import { type ByteReader, ByteWriter } from "../kernel/bytes.ts";
 import {
   decoding,
@@ -91,16 +92,26 @@ export class ExchangeRows {
     if (n > this.hi.length) this.#grow(Math.max(n, 2 * this.hi.length));
   }
 
+  /** Forgets the rows of a source. */
+  drop(source: number): void {
+    const { row, target, what, hi, lo, userHi, userLo, timeUs, amount } = this;
+    let n = 0;
+    for (let i = 0; i < this.n; i++) {
+      if (this.source[i] === source) continue;
+      for (const column of [row, target, this.source, what, hi, lo, userHi, userLo, timeUs, amount]) {
+        column[n] = column[i];
+      }
+      n++;
+    }
+    this.n = n;
+  }
+
   /** Forgets the rows, keeps the memory. */
   clear(): void {
     this.n = 0;
   }
 
   #grow(size: number): void {
-    const grown = <T extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(a: T, b: T): T => {
-      b.set(a as never);
-      return b;
-    };
     this.row = grown(this.row, new Uint16Array(size));
     this.target = grown(this.target, new Uint8Array(size));
     this.source = grown(this.source, new Uint8Array(size));

@@ -3,6 +3,10 @@
  * fields that several kinds have. Little endian:
  *
  *   magic "FGWF" u32 | format u8 | kind u8 | sender's node name: length u8 and UTF-8
+ *
+ * Nodes of different code speak to each other while a cluster is upgraded node by node. Kinds and formats that a node
+ * does not know it drops, so what is new comes as a kind of its own, or as a format that is sent to nodes that read it.
+ * Announcements have had two formats (announcement.ts), all other kinds say format 1.
  */
 import { ByteReader, BytesDamaged, type ByteWriter } from "../kernel/bytes.ts";
 import { WIRE_BYTES_MAX } from "../ports.ts";
@@ -16,6 +20,7 @@ export const WIRE_DELIVERY = 6;
 export const WIRE_FIND = 7;
 export const WIRE_FOUND = 8;
 export const WIRE_HAND_OVER = 9;
+export const WIRE_QUARANTINED = 10;
 
 /** Shards a cluster may have. */
 export const SHARDS_MAX = 64;
@@ -29,7 +34,8 @@ export const HEAD_BYTES = 7 + NODE_NAME_BYTES;
 export const VARINT_BYTES = 8;
 
 const MAGIC = 0x46574746;
-const FORMAT = 1;
+const FORMAT_OLDEST = 1;
+const FORMAT_NEWEST = 2;
 const MAGIC_BYTES = 4;
 // The mark at the start is part of a text here, so that every text is read as it was written.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -43,14 +49,15 @@ export class WireDamaged extends Error {
 export interface WireHead {
   /** One of the WIRE_ kinds. */
   readonly kind: number;
+  readonly format: number;
   readonly from: string;
   readonly reader: ByteReader;
 }
 
 /** @param from name of the sending node, 1..64 bytes of UTF-8; RangeError otherwise */
-export function writeHead(w: ByteWriter, kind: number, from: string): void {
+export function writeHead(w: ByteWriter, kind: number, from: string, format = FORMAT_OLDEST): void {
   w.u32(MAGIC);
-  w.u8(FORMAT);
+  w.u8(format);
   w.u8(kind);
   writeText(w, from, 1, NODE_NAME_BYTES);
 }
@@ -61,10 +68,12 @@ export function readHead(bytes: Uint8Array): WireHead {
     const reader = new ByteReader(bytes);
     if (bytes.length < MAGIC_BYTES || reader.u32() !== MAGIC) throw new WireDamaged("does not begin with FGWF");
     const format = reader.u8();
-    if (format !== FORMAT) throw new WireDamaged(`format ${format}, this code reads ${FORMAT}`);
+    if (format < FORMAT_OLDEST || format > FORMAT_NEWEST) {
+      throw new WireDamaged(`format ${format}, this code reads ${FORMAT_OLDEST} to ${FORMAT_NEWEST}`);
+    }
     const kind = reader.u8();
-    if (kind < WIRE_ANNOUNCEMENT || kind > WIRE_HAND_OVER) throw new WireDamaged(`unknown kind ${kind}`);
-    return { kind, from: readText(reader, 1, NODE_NAME_BYTES), reader };
+    if (kind < WIRE_ANNOUNCEMENT || kind > WIRE_QUARANTINED) throw new WireDamaged(`unknown kind ${kind}`);
+    return { kind, format, from: readText(reader, 1, NODE_NAME_BYTES), reader };
   });
 }
 

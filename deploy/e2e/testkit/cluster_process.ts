@@ -2,16 +2,16 @@
  * Several nodes as their users run them: deploy/bin/cluster.ts in a process of its own over a scratch data folder. A
  * single node can be ended by any signal, and started again by the arguments that the command gave it.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTenantKey } from "../../../gateway/identity/identity.ts";
 import { rank } from "../../../runtime/cluster/placement.ts";
+import type { ReadyNats } from "../../commands/local_nats.ts";
 import { type NodeProcess, startNodeProcess } from "../../commands/node_process.ts";
 import { identify, isAlive, type ProcessIdentity, readLock } from "../../engines/lock.ts";
-import { nodeLog, nodeLogText } from "./node_log.ts";
+import { CommandProcess } from "./command_process.ts";
+import { nodeLog, nodeLogText, servedShards } from "./node_log.ts";
 import { makeTenants, type TestKeys } from "./node_process.ts";
 import { until } from "./until.ts";
 
@@ -23,7 +23,7 @@ const WEIGHT = 100;
 const READY_MS = 60_000;
 const SETTLED_MS = 20_000;
 const END_MS = 30_000;
-/** Characters kept of what the command printed, and shown of each log. */
+/** Characters shown of each log. */
 const SAID_MAX = 3000;
 
 export type NodeName = (typeof NODES)[number];
@@ -36,8 +36,7 @@ export interface ClusterNode {
 }
 
 /** What the command's ready.json says. */
-export interface ReadyCluster {
-  readonly nats: string;
+export interface ReadyCluster extends ReadyNats {
   /** Of the demo tenant. */
   readonly api_key: string;
   readonly nodes: readonly ClusterNode[];
@@ -54,8 +53,7 @@ export class ClusterProcess {
   readonly #nodes = new Map<string, ClusterNode & { readonly process: ProcessIdentity }>();
   /** Those that were started again: not the command's any more. */
   readonly #restarted = new Map<string, NodeProcess>();
-  #child: ChildProcess | null = null;
-  #said = "";
+  #process: CommandProcess | null = null;
   #ready: ReadyCluster | null = null;
 
   private constructor(data_dir: string, keys: ClusterKeys) {
@@ -79,7 +77,7 @@ export class ClusterProcess {
   }
 
   get running(): boolean {
-    return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
+    return this.#process?.running === true;
   }
 
   /** The arguments of the command; `shards` other than the folder's to be refused. */
@@ -91,22 +89,14 @@ export class ClusterProcess {
   /** Starts the command (again) and waits for its ready.json. */
   async start(): Promise<void> {
     if (this.running) throw new Error("the cluster runs already");
-    const child = spawn(process.execPath, [CLUSTER_COMMAND, ...this.args()], { stdio: ["ignore", "pipe", "pipe"] });
-    this.#child = child;
-    this.#said = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        this.#said = (this.#said + text).slice(-SAID_MAX);
-      });
-    }
+    const started = new CommandProcess("the cluster", [CLUSTER_COMMAND, ...this.args()], () => this.words());
+    this.#process = started;
     // The file may be one that a killed command left behind.
     const isReady = async () => {
       this.#ready = await this.readReady();
-      return this.#ready?.nodes.every(({ pid }) => this.#said.includes(`pid ${pid}\n`)) === true;
+      return this.#ready?.nodes.every(({ pid }) => started.said.includes(`pid ${pid}\n`)) === true;
     };
-    const isOver = async () => !this.running || (await isReady());
-    await until("the cluster is ready", isOver, READY_MS, () => this.words());
-    if (!this.running) throw new Error(`the command ended before it was ready:\n${await this.words()}`);
+    await started.ready(isReady, READY_MS);
     for (const node of this.ready.nodes) this.#took(node);
   }
 
@@ -149,13 +139,14 @@ export class ClusterProcess {
     );
   }
 
-  /** Starts a node that ended again, by the same arguments, and waits until it serves. */
-  async startNode(name: NodeName): Promise<void> {
+  /** Starts a node that ended again, by the same arguments and `more`, and waits until it serves. */
+  async startNode(name: NodeName, more: readonly string[] = []): Promise<void> {
     const data_dir = join(this.data_dir, name);
     const isFree = async () => (await readLock(join(data_dir, "node", "engine.lock"))) === undefined;
     await until(`nobody holds the folder of ${name}`, isFree, END_MS, () => this.words());
-    const shared = ["--cluster", "--nats-url", this.ready.nats, "--config-dir", this.data_dir];
-    const args = [...shared, "--shards", String(SHARDS), "--node", name];
+    const nats = ["--nats-url", this.ready.nats, "--nats-credentials", join(this.ready.nats_users, "node.json")];
+    const own = ["--node", name, ...more];
+    const args = ["--cluster", ...nats, "--config-dir", this.data_dir, "--shards", String(SHARDS), ...own];
     const started = await startNodeProcess({ data_dir, args });
     this.#restarted.set(name, started);
     this.#took({ name, pid: started.pid, grpc: started.grpc, rest: started.rest });
@@ -169,14 +160,7 @@ export class ClusterProcess {
   /** Shards that a node serves now, by its log. */
   async served(name: NodeName): Promise<number[]> {
     if (!this.isRunning(name)) return [];
-    const served = new Set<number>();
-    for (const { msg, shard } of await this.log(name)) {
-      if (msg === "starting") served.clear();
-      else if (msg === "shard_serving") served.add(shard as number);
-      else if (msg === "hand_over" || msg === "shard_deposed" || msg === "shard_stopped")
-        served.delete(shard as number);
-    }
-    return [...served].sort();
+    return [...servedShards(await this.log(name))].sort();
   }
 
   /** Waits until every shard is served. */
@@ -204,7 +188,7 @@ export class ClusterProcess {
 
   /** The command's processes that live: itself, its nats-server, all nodes. To be asked again for after their end. */
   async processes(): Promise<ProcessIdentity[]> {
-    const command = this.#child?.pid === undefined ? undefined : identify(this.#child.pid);
+    const command = this.#process?.pid === undefined ? undefined : identify(this.#process.pid);
     const nats = (await readLock(join(this.data_dir, "nats", "engine.lock")))?.engine;
     const nodes = [...this.#nodes.values()].map((n) => n.process);
     return [command, nats, ...nodes].filter((p) => p !== undefined && isAlive(p)) as ProcessIdentity[];
@@ -212,18 +196,10 @@ export class ClusterProcess {
 
   /** Signals the command and waits until it is gone. Resolves with its exit code, null when the signal ended it. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
-    const child = this.#child;
-    if (child === null || !this.running) throw new Error("the cluster does not run");
-    const gone = once(child, "exit");
-    child.kill(signal);
-    await until(
-      `the command has ended by ${signal}`,
-      () => !this.running,
-      END_MS,
-      () => this.words(),
-    );
-    await gone;
-    return child.exitCode;
+    const running = this.#process;
+    if (running === null || !this.running) throw new Error("the cluster does not run");
+    await running.end(signal);
+    return running.exitCode;
   }
 
   /** Ends everything for good and removes the folder. */
@@ -239,6 +215,6 @@ export class ClusterProcess {
       const text = await nodeLogText(join(this.data_dir, name));
       return `${name}: ${text.slice(-SAID_MAX)}`;
     });
-    return [`printed: ${this.#said}`, ...(await Promise.all(logs))].join("\n");
+    return [`printed: ${this.#process?.said ?? ""}`, ...(await Promise.all(logs))].join("\n");
   }
 }

@@ -10,8 +10,8 @@ import type { Tenant } from "../../../proto/tenant.ts";
 import { JOURNAL_START } from "../../../runtime/journal/claim.ts";
 import { replay } from "../../../runtime/journal/replay.ts";
 import { H, keyedHashText } from "../../../runtime/kernel/keyed_hash.ts";
-import { connectNats } from "../../../runtime/nats/connection.ts";
 import { JetStreamJournalStore } from "../../../runtime/nats/jetstream_journal.ts";
+import { accessOf, connectAs, type SaidNats } from "../../node/nats_access.ts";
 
 /** A folded row of another shard, as the frame of its target recorded it. */
 export interface InboxRow {
@@ -40,8 +40,12 @@ export function tenantsOf(data_dir: string): readonly Tenant[] {
 }
 
 /** Reads all journals up to their present tails; rejects with JournalDamaged where a chain is broken. */
-export async function readJournals(nats_url: string, shards: number, tenants: readonly Tenant[]): Promise<Journals> {
-  const link = await connectNats({ servers: nats_url.replace("nats://", "") });
+export async function readJournals(
+  nats: string | SaidNats,
+  shards: number,
+  tenants: readonly Tenant[],
+): Promise<Journals> {
+  const link = await connectAs(accessOf(typeof nats === "string" ? { nats } : nats, "node"), "journals");
   const store = new JetStreamJournalStore(link);
   const indexOf = (id: string) => tenants.findIndex((t) => t.id === id);
   const reader = new RowsReader(MATRIX_SHAPE);
@@ -56,7 +60,8 @@ export async function readJournals(nats_url: string, shards: number, tenants: re
       const take = (header: FrameHeader, bytes: Uint8Array): void => {
         frames[shard]++;
         if (header.kind !== KIND_ROWS) return;
-        const facts: RowsFacts = reader.read(bytes.subarray(HEADER_BYTES), block, null, indexOf);
+        const body = bytes.subarray(HEADER_BYTES);
+        const facts: RowsFacts = reader.read(body, header.version, block, null, indexOf);
         for (let r = 0; r < facts.rows; r++) rows.push(journalRow(block, r, shard, header.frameNumber));
         const t = reader.inbox;
         for (let i = 0; i < t.n; i++) inbox.push({ shard, source: t.source[i], frame: t.frame[i] });

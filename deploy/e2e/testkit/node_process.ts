@@ -2,20 +2,17 @@
  * A real node as its users run it: deploy/bin/start.ts in a process of its own over a scratch data folder, with the
  * nats-server that it starts. It can be killed with -9 and started again on the same folder.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTenantKey } from "../../../gateway/identity/identity.ts";
 import { NODE_FLAGS } from "../../node/node_flags.ts";
+import { CommandProcess } from "./command_process.ts";
 import { nodeLog, nodeLogText } from "./node_log.ts";
-import { until } from "./until.ts";
 
 const START = new URL("../../bin/start.ts", import.meta.url).pathname;
 const READY_MS = 60_000;
-const END_MS = 30_000;
-/** Characters kept of what the process printed, and shown of its log. */
+/** Characters shown of its log. */
 const SAID_MAX = 4000;
 
 /** What ready.json says. */
@@ -25,6 +22,8 @@ export interface Ready {
   readonly grpc: string;
   readonly rest: string;
   readonly nats: string;
+  /** Folder of the logins at its own nats-server; absent when it uses another one. */
+  readonly nats_users?: string;
   readonly api_key: string;
 }
 
@@ -49,8 +48,7 @@ export class NodeProcess {
   readonly data_dir: string;
   readonly keys: TestKeys;
   readonly #options: NodeProcessOptions;
-  #child: ChildProcess | null = null;
-  #said = "";
+  #process: CommandProcess | null = null;
   #ready: Ready | null = null;
 
   private constructor(data_dir: string, keys: TestKeys, options: NodeProcessOptions) {
@@ -77,7 +75,7 @@ export class NodeProcess {
   }
 
   get running(): boolean {
-    return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
+    return this.#process?.running === true;
   }
 
   /** Starts it (again) and waits for its ready.json. */
@@ -88,25 +86,13 @@ export class NodeProcess {
     const rest = ["--shards", String(o.shards ?? 1), "--snapshot-interval-s", String(o.snapshot_interval_s ?? 0)];
     const args = [...NODE_FLAGS, START, "--no-demo", "--data-dir", this.data_dir, ...ports, ...rest];
     await rm(this.#readyFile, { force: true });
-    const child = spawn(process.execPath, [...args, ...(o.args ?? [])], { stdio: ["ignore", "pipe", "pipe"] });
-    this.#child = child;
-    this.#said = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        this.#said = (this.#said + text).slice(-SAID_MAX);
-      });
-    }
+    const started = new CommandProcess("the node", [...args, ...(o.args ?? [])], () => this.words());
+    this.#process = started;
     const isReady = async () => {
       this.#ready = await this.readReady();
       return this.#ready !== null;
     };
-    await until(
-      "the node is ready",
-      async () => !this.running || (await isReady()),
-      READY_MS,
-      () => this.words(),
-    );
-    if (!this.running) throw new Error(`the node ended before it was ready:\n${await this.words()}`);
+    await started.ready(isReady, READY_MS);
   }
 
   /** ready.json as it is now; null when there is none. */
@@ -123,44 +109,25 @@ export class NodeProcess {
 
   /** kill -9, and waits until the process is gone. Its nats-server follows by itself. */
   async kill(): Promise<void> {
-    await this.#end("SIGKILL");
+    await this.#process?.end("SIGKILL");
   }
 
   /** SIGTERM: the planned end. Resolves with the exit code. */
   async stop(): Promise<number> {
-    await this.#end("SIGTERM");
-    return this.#child?.exitCode ?? -1;
+    await this.#process?.end("SIGTERM");
+    return this.#process?.exitCode ?? -1;
   }
 
   /** Resolves with the exit code when the process ends by itself. */
-  async ended(limit_ms = END_MS): Promise<number> {
-    await until(
-      "the node has ended",
-      () => !this.running,
-      limit_ms,
-      () => this.words(),
-    );
-    return this.#child?.exitCode ?? -1;
+  async ended(limit_ms?: number): Promise<number> {
+    await this.#process?.ended(limit_ms);
+    return this.#process?.exitCode ?? -1;
   }
 
   /** Ends it for good and removes its folder. */
   async dispose(): Promise<void> {
-    if (this.running) await this.#end("SIGTERM").catch(() => this.#end("SIGKILL"));
+    if (this.running) await this.stop().catch(() => this.kill());
     await rm(this.data_dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
-  }
-
-  async #end(signal: NodeJS.Signals): Promise<void> {
-    const child = this.#child;
-    if (child === null || !this.running) return;
-    const gone = once(child, "exit");
-    child.kill(signal);
-    await until(
-      `the node has ended by ${signal}`,
-      () => !this.running,
-      END_MS,
-      () => this.words(),
-    );
-    await gone;
   }
 
   /** Its log, one object a line. */
@@ -171,7 +138,7 @@ export class NodeProcess {
   /** What it said last: for the message of a failed wait. */
   async words(): Promise<string> {
     const log = await nodeLogText(this.data_dir);
-    return `printed: ${this.#said.slice(-SAID_MAX)}\nlog: ${log.slice(-SAID_MAX)}`;
+    return `printed: ${this.#process?.said ?? ""}\nlog: ${log.slice(-SAID_MAX)}`;
   }
 }
 

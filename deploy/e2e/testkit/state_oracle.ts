@@ -103,6 +103,7 @@ export function assertStateEquals(
   const known = { users: 0, merchants: 0 };
   for (const s of shards) {
     const actors = s.actors as FraudActors;
+    actors.users.recallAll();
     known.users += actors.users.windows.actors;
     known.merchants += actors.merchants.windows.actors;
   }

@@ -20,6 +20,8 @@ export const R_MARK = 6;
 export const R_PIN = 7;
 
 export const SHAPE_HEAVY = 1 << 30;
+/** The slot has no actor: a new one may take it. */
+export const SHAPE_FREE = 3 << 29;
 export const SHAPE_EMPTY = 0;
 
 export const BLOCK_BITS = 12;
@@ -28,10 +30,13 @@ export const BLOCK_MASK = (1 << BLOCK_BITS) - 1;
 export class Slots {
   readonly words: Uint32Array[] = [];
   readonly times: Float64Array[] = [];
+  /** Slots with an actor. */
+  held = 0;
 
-  /** Makes the record of slot `slot`, the next one. */
+  /** Makes the record of slot `slot`, the next one or one that was freed. */
   add(slot: number, mark: number): void {
-    if ((slot & BLOCK_MASK) === 0) {
+    this.held++;
+    if (slot >>> BLOCK_BITS === this.words.length) {
       const block = new ArrayBuffer((RECORD * 4) << BLOCK_BITS);
       this.words.push(new Uint32Array(block));
       this.times.push(new Float64Array(block));
@@ -43,6 +48,16 @@ export class Slots {
     const times = this.times[slot >>> BLOCK_BITS];
     times[(r >>> 1) + R_NEWEST] = Number.NEGATIVE_INFINITY;
     times[(r >>> 1) + R_FIRST] = Number.POSITIVE_INFINITY;
+  }
+
+  /** The slot's actor is no more; what its record named must have been freed. */
+  free(slot: number): void {
+    this.held--;
+    this.words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + R_SHAPE] = SHAPE_FREE;
+  }
+
+  isFree(slot: number): boolean {
+    return this.words[slot >>> BLOCK_BITS][(slot & BLOCK_MASK) * RECORD + R_SHAPE] === SHAPE_FREE;
   }
 
   /** Allocated bytes. */

@@ -5,11 +5,10 @@
  * keys, times and events in order, nothing derived and no layout; slot numbers are not kept.
  */
 import { type ByteReader, BytesDamaged, type ByteWriter, ByteWriter as Writer } from "../bytes.ts";
-import type { KeyTable } from "../key_table.ts";
 import { CHUNK_EVENTS, SLAB_BITS, SLAB_MASK } from "./event_arena.ts";
 import { SUPERSEDED, timeAt, WORD_COUNTERPARTY, WORD_ID_HI, WORD_ID_LO } from "./event_words.ts";
 import type { Heavy } from "./heavy.ts";
-import type { Pin } from "./heavy_store.ts";
+import { type Pin, POSITION_MASK } from "./heavy_store.ts";
 import type { Light } from "./light.ts";
 import {
   BLOCK_BITS,
@@ -40,10 +39,44 @@ const WRITTEN_AT_ONCE = 64;
 export type WriteExtra = (slot: number, w: ByteWriter) => void;
 export type ReadExtra = (slot: number, r: ByteReader) => void;
 
+/** The keys of a table's actors. Slots are given in order from 0, freed ones again. */
+export interface ActorKeys {
+  /** Slots ever given. */
+  readonly size: number;
+  /** Slot of an actor in memory, -1 else. */
+  find(hi: number, lo: number): number;
+  /** Slot for an actor that is unknown. */
+  add(hi: number, lo: number): number;
+  keyHi(slot: number): number;
+  keyLo(slot: number): number;
+  bytes(): number;
+}
+
+/** What a snapshot sees of the actors that are not in memory: records as it writes them, told by their keys. */
+export interface PassivePart {
+  readonly actors: number;
+  readonly events: number;
+  /** The cut is now. */
+  beginSnapshot(): void;
+  /** Writes about bytesMax bytes of the actors that are passive since the cut; true when all are written. */
+  snapshotStep(w: ByteWriter, bytesMax: number): boolean;
+  endSnapshot(): void;
+  /** Whether a loaded actor is to be left passive. */
+  readonly isFull: boolean;
+  /** Leaves a loaded actor passive: its record with so many events. */
+  load(hi: number, lo: number, events: number, record: Uint8Array): void;
+  has(hi: number, lo: number): boolean;
+  /** Brings an actor into memory: its slot; -1 when it is not passive. */
+  recallNow(hi: number, lo: number): number;
+  /** Canonical lines of each passive actor, by its key. */
+  exportLines(codeText: (code: number) => string): { hi: number; lo: number; lines: () => string[] }[];
+}
+
 /** What a snapshot sees of its table. */
 export interface SnapshotHost {
   readonly plan: WindowPlan;
-  readonly keys: KeyTable;
+  readonly keys: ActorKeys;
+  readonly passive: PassivePart | null;
   readonly slots: Slots;
   readonly light: Light;
   readonly events: number;
@@ -66,6 +99,7 @@ export class TableSnapshot {
   private extra: WriteExtra | null = null;
   private actors = 0;
   private events = 0;
+  private slots = 0;
   private cursor = 0;
   private headed = false;
   private early: ByteWriter[] = [];
@@ -87,8 +121,11 @@ export class TableSnapshot {
     this.active = true;
     this.mark = (this.mark + 1) >>> 0;
     this.extra = extra;
-    this.actors = this.host.keys.size;
-    this.events = this.host.events;
+    const { passive } = this.host;
+    passive?.beginSnapshot();
+    this.actors = this.host.slots.held + (passive?.actors ?? 0);
+    this.events = this.host.events + (passive?.events ?? 0);
+    this.slots = this.host.keys.size;
     this.cursor = 0;
     this.headed = false;
   }
@@ -105,6 +142,21 @@ export class TableSnapshot {
     this.pinnedNext = 0;
     this.early = [];
     this.active = false;
+    this.host.passive?.endSnapshot();
+  }
+
+  /** Writes the record of an actor that was passive at the cut, to the side: it comes into memory and may change. */
+  captureRecord(record: Uint8Array): void {
+    this.side().bytes(record);
+  }
+
+  /** Whether an actor can leave memory: not while a snapshot under way holds on to many events of it. */
+  canRelease(slot: number): boolean {
+    if (!this.active) return true;
+    const rec = this.host.slots.words[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    if (rec[r + R_SHAPE] === SHAPE_HEAVY || rec[r + R_PIN] !== 0) return false;
+    return this.host.light.count(rec, r) <= WRITTEN_AT_ONCE;
   }
 
   /** Writes the actor to the side unless it is written; must be called before it changes while a snapshot is active. */
@@ -149,7 +201,8 @@ export class TableSnapshot {
   /** Writes about bytesMax bytes more; true when the snapshot is whole. */
   step(w: ByteWriter, bytesMax: number): boolean {
     if (!this.active) throw new Error("no snapshot is under way");
-    const stop = w.length + bytesMax;
+    const start = w.length;
+    const stop = start + bytesMax;
     if (!this.headed) this.writeHeader(w);
     do {
       const early = this.early.shift();
@@ -160,13 +213,14 @@ export class TableSnapshot {
       } else if (this.pinnedNext < this.pinnedSlots.length) this.writePinned(this.pinnedNext++, w);
       else if (this.pins.length > 0) {
         if (this.writeChunk(this.pins[0], w)) this.pins.shift();
-      } else if (this.cursor < this.actors) this.writeNext(w);
-      else {
+      } else if (this.cursor < this.slots) this.writeNext(w);
+      else if (this.host.passive?.snapshotStep(w, stop - w.length) !== false) {
         w.u8(TAG_END);
         w.varint(this.events);
         this.active = false;
+        this.host.passive?.endSnapshot();
         return true;
-      }
+      } else if (w.length > start) return false;
     } while (w.length < stop);
     return false;
   }
@@ -184,7 +238,7 @@ export class TableSnapshot {
     const slot = this.cursor++;
     const rec = this.host.slots.words[slot >>> BLOCK_BITS];
     const r = (slot & BLOCK_MASK) * RECORD;
-    if (rec[r + R_MARK] === this.mark) return;
+    if (rec[r + R_MARK] === this.mark || this.host.slots.isFree(slot)) return;
     rec[r + R_MARK] = this.mark;
     this.writeActor(slot, w, false);
   }
@@ -192,7 +246,45 @@ export class TableSnapshot {
   /** `isPinned`: the events of a light actor are left for later. */
   private writeActor(slot: number, w: ByteWriter, isPinned: boolean): void {
     const { keys, slots, light } = this.host;
+    this.writeHead(slot, w, this.extra);
+    const heavy = this.host.heavyOf(slot);
+    if (heavy !== null) {
+      const pin = heavy.pinChunks();
+      this.pins.push({ pin, hi: keys.keyHi(slot), lo: keys.keyLo(slot) });
+      w.varint(0);
+      return;
+    }
     const rec = slots.words[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    const n = isPinned ? 0 : light.count(rec, r);
+    w.varint(n);
+    if (n > 0) this.writeEvents(light.words(rec, r), light.offset(rec, r, 0), n, w);
+  }
+
+  /** Writes the whole record of an actor as it is now, whatever snapshot is under way. */
+  writeWhole(slot: number, w: ByteWriter, extra: WriteExtra): void {
+    const { slots, light } = this.host;
+    this.writeHead(slot, w, extra);
+    const heavy = this.host.heavyOf(slot);
+    if (heavy === null) {
+      const rec = slots.words[slot >>> BLOCK_BITS];
+      const r = (slot & BLOCK_MASK) * RECORD;
+      const n = light.count(rec, r);
+      w.varint(n);
+      if (n > 0) this.writeEvents(light.words(rec, r), light.offset(rec, r, 0), n, w);
+      return;
+    }
+    w.varint(heavy.count);
+    for (let p = heavy.head, left = heavy.count; left > 0; ) {
+      const n = Math.min(left, CHUNK_EVENTS - (p & (CHUNK_EVENTS - 1)));
+      this.writeEvents(heavy.wordsOf(p), heavy.offsetOf(p), n, w);
+      p = (p + n) & POSITION_MASK;
+      left -= n;
+    }
+  }
+
+  private writeHead(slot: number, w: ByteWriter, extra: WriteExtra | null): void {
+    const { keys, slots } = this.host;
     const times = slots.times[slot >>> BLOCK_BITS];
     const r = (slot & BLOCK_MASK) * RECORD;
     w.u8(TAG_ACTOR);
@@ -202,18 +294,8 @@ export class TableSnapshot {
     w.f64(times[(r >>> 1) + R_FIRST]);
     const at = w.length;
     w.u32(0);
-    if (this.extra !== null) this.extra(slot, w);
+    if (extra !== null) extra(slot, w);
     w.patchU32(at, w.length - at - 4);
-    const heavy = this.host.heavyOf(slot);
-    if (heavy !== null) {
-      const pin = heavy.pinChunks();
-      this.pins.push({ pin, hi: keys.keyHi(slot), lo: keys.keyLo(slot) });
-      w.varint(0);
-      return;
-    }
-    const n = isPinned ? 0 : light.count(rec, r);
-    w.varint(n);
-    if (n > 0) this.writeEvents(light.words(rec, r), light.offset(rec, r, 0), n, w);
   }
 
   private writeEvents(words: Uint32Array, at: number, n: number, w: ByteWriter): void {
@@ -281,8 +363,11 @@ export class TableLoader {
       else if (tag === TAG_ACTOR) this.readActor(r, extra);
       else if (tag === TAG_EVENTS) this.readEvents(this.known(r), r.varint(), r);
       else if (tag === TAG_END) {
-        const whole = r.varint() === this.host.events && this.host.events === this.events;
-        if (!whole || this.host.keys.size !== this.actors) throw new BytesDamaged("actors or events are missing", at);
+        const { events, slots, passive } = this.host;
+        const held = events + (passive?.events ?? 0);
+        const whole = r.varint() === held && held === this.events;
+        if (!whole || slots.held + (passive?.actors ?? 0) !== this.actors)
+          throw new BytesDamaged("actors or events are missing", at);
         return true;
       } else throw new BytesDamaged(`unknown tag ${tag}`, at);
     }
@@ -299,18 +384,32 @@ export class TableLoader {
 
   private known(r: ByteReader): number {
     const hi = r.u32();
-    const slot = this.host.keys.find(hi, r.u32());
+    const lo = r.u32();
+    const known = this.host.keys.find(hi, lo);
+    const slot = known >= 0 ? known : (this.host.passive?.recallNow(hi, lo) ?? known);
     if (slot < 0) throw new BytesDamaged("events of an unknown actor", r.offset);
     return slot;
   }
 
   private readActor(r: ByteReader, extra: ReadExtra | null): void {
-    const { keys, slots } = this.host;
+    const { keys, slots, passive } = this.host;
+    const at = r.offset - 1;
     const hi = r.u32();
     const lo = r.u32();
-    if (keys.find(hi, lo) >= 0) throw new BytesDamaged("an actor twice", r.offset);
-    const slot = keys.slot(hi, lo);
+    if (keys.find(hi, lo) >= 0 || passive?.has(hi, lo) === true) throw new BytesDamaged("an actor twice", r.offset);
+    if (passive?.isFull === true) {
+      const events = skipRecord(r, this.host.plan.stride);
+      passive.load(hi, lo, events, r.memory.subarray(at, r.offset));
+      return;
+    }
+    const slot = keys.add(hi, lo);
     slots.add(slot, 0);
+    this.readInto(slot, r, extra);
+  }
+
+  /** Reads an actor's record that writeWhole wrote, from behind its key on, into a new slot. Throws BytesDamaged. */
+  readInto(slot: number, r: ByteReader, extra: ReadExtra | null): void {
+    const { slots } = this.host;
     const times = slots.times[slot >>> BLOCK_BITS];
     const t = (slot & BLOCK_MASK) * (RECORD / 2);
     times[t + R_NEWEST] = r.f64();
@@ -333,6 +432,28 @@ export class TableLoader {
       this.host.restore(slot, (mixed >>> 12) * 4294967296 + low, mixed, amountLow, this.rest);
     }
   }
+}
+
+/** Bytes of an actor's record before its key. */
+export const RECORD_KEY_AT = 1;
+
+/** Steps over what stands behind an actor's key in its record, up to the events: how many follow. */
+export function skipHead(r: ByteReader): number {
+  r.skip(16);
+  r.skip(r.u32());
+  return r.varint();
+}
+
+/** Steps over all that stands behind an actor's key in its record; returns its events. */
+function skipRecord(r: ByteReader, stride: number): number {
+  const events = skipHead(r);
+  r.skip(events * (stride - 1) * 4);
+  return events;
+}
+
+/** The canonical text of an actor's own facts. */
+export function actorLine(hi: number, lo: number, firstUs: number, newestUs: number): string {
+  return `${hi}:${lo} ${firstUs} ${newestUs}\n`;
 }
 
 /** The canonical text of an event, the same however it is stored. */

@@ -32,7 +32,7 @@ import {
   SHAPE_HEAVY,
   Slots,
 } from "./slots.ts";
-import { type SnapshotHost, TableSnapshot } from "./table_snapshot.ts";
+import { type ActorKeys, type PassivePart, type SnapshotHost, TableSnapshot } from "./table_snapshot.ts";
 import { T_MAX, TALLY, writeColumns, writeDelayed } from "./tally.ts";
 import { type WindowOptions, WindowPlan } from "./window_options.ts";
 
@@ -51,7 +51,7 @@ const NEVER = Number.NEGATIVE_INFINITY;
 
 export class WindowStore implements SnapshotHost, HeldEvents {
   readonly plan: WindowPlan;
-  readonly keys = new KeyTable();
+  readonly keys: ActorKeys;
   readonly slots = new Slots();
   readonly light: Light;
   /** Events held. */
@@ -65,28 +65,33 @@ export class WindowStore implements SnapshotHost, HeldEvents {
   protected lastSlot = -1;
   protected lastUs = 0;
 
+  /** Actors that are not in memory; null in a table that keeps all. */
+  passive: PassivePart | null = null;
+
   /** Throws RangeError naming the option that makes no sense. */
-  constructor(o: WindowOptions) {
+  constructor(o: WindowOptions, keys: ActorKeys = new KeyTable()) {
+    this.keys = keys;
     this.plan = new WindowPlan(o);
     this.light = new Light(this.plan);
     this.overlay = new Overlay(this.plan);
     this.snapshot = new TableSnapshot(this);
   }
 
-  /** Actors known; slots are 0 .. actors - 1. */
+  /** Actors in memory. */
   get actors(): number {
-    return this.keys.size;
+    return this.slots.held;
   }
 
   /** Slot of an actor, made when it is unknown. */
   slot(hi: number, lo: number): number {
-    const n = this.keys.size;
-    const slot = this.keys.slot(hi, lo);
-    if (slot === n) this.slots.add(slot, this.snapshot.mark);
+    const known = this.keys.find(hi, lo);
+    if (known >= 0) return known;
+    const slot = this.keys.add(hi, lo);
+    this.slots.add(slot, this.snapshot.mark);
     return slot;
   }
 
-  /** Slot of an actor, -1 when it is unknown. */
+  /** Slot of an actor in memory, -1 else. */
   find(hi: number, lo: number): number {
     return this.keys.find(hi, lo);
   }
@@ -242,6 +247,27 @@ export class WindowStore implements SnapshotHost, HeldEvents {
       );
     }
     heavy.release();
+  }
+
+  /**
+   * Frees all that an actor has here, its slot too; what a snapshot under way needs of it must have been captured, and
+   * its key is the caller's.
+   */
+  release(slot: number): void {
+    const rec = this.slots.words[slot >>> BLOCK_BITS];
+    const r = (slot & BLOCK_MASK) * RECORD;
+    const heavy = this.heavyOf(slot);
+    if (heavy === null) {
+      this.events -= this.light.count(rec, r);
+      this.light.clear(rec, r);
+    } else {
+      this.events -= heavy.count;
+      this.heavies[rec[r + R_PLACE]] = null;
+      this.heavyFree.push(rec[r + R_PLACE]);
+      heavy.release();
+    }
+    this.slots.free(slot);
+    if (this.lastSlot === slot) this.lastSlot = -1;
   }
 
   /** Time of the newest event ever appended, -Infinity without. */

@@ -8,7 +8,7 @@ import { type ByteReader, BytesDamaged, type ByteWriter } from "../bytes.ts";
 import { amountAt, FRAUD, REVERSED, timeAt, WORD_COUNTERPARTY } from "./event_words.ts";
 import { POSITION_MASK } from "./heavy_store.ts";
 import { BLOCK_BITS, BLOCK_MASK, RECORD } from "./slots.ts";
-import { eventLine, type ReadExtra, TableLoader, type WriteExtra } from "./table_snapshot.ts";
+import { actorLine, eventLine, type ReadExtra, TableLoader, type WriteExtra } from "./table_snapshot.ts";
 import { WindowStore } from "./window_store.ts";
 
 export type { ReadExtra, WriteExtra } from "./table_snapshot.ts";
@@ -145,10 +145,10 @@ export class WindowTable extends WindowStore {
 
   /**
    * Looks for an id through the actors from cursor.slot on, at most slotsMax of them, and moves the cursor behind the
-   * last one seen. The slot of the first that holds it, -1 without; done when cursor.slot === actors.
+   * last one seen. The slot of the first that holds it, -1 without; done when cursor.slot === keys.size.
    */
   scanIds(idHi: number, idLo: number, cursor: { slot: number }, slotsMax: number): number {
-    const stop = Math.min(this.actors, cursor.slot + slotsMax);
+    const stop = Math.min(this.keys.size, cursor.slot + slotsMax);
     while (cursor.slot < stop) {
       const slot = cursor.slot++;
       if (this.findId(slot, idHi, idLo) >= 0) return slot;
@@ -161,7 +161,7 @@ export class WindowTable extends WindowStore {
    * The caller promises that no event or query with time < horizonUs + retention comes any more.
    */
   expire(horizonUs: number, cursor: { slot: number }, slotsMax: number): void {
-    const stop = Math.min(this.actors, cursor.slot + slotsMax);
+    const stop = Math.min(this.keys.size, cursor.slot + slotsMax);
     for (; cursor.slot < stop; cursor.slot++) {
       const slot = cursor.slot;
       if (this.count(slot) === 0) continue;
@@ -208,18 +208,54 @@ export class WindowTable extends WindowStore {
     return whole;
   }
 
+  /** Whether an actor can be made passive now; what a snapshot under way needs of it is then captured. */
+  canLeave(slot: number): boolean {
+    if (!this.snapshot.canRelease(slot)) return false;
+    this.touch(slot);
+    return true;
+  }
+
+  /** Writes an actor's whole record, as it stands in snapshots. */
+  writeActor(slot: number, w: ByteWriter, extra: WriteExtra): void {
+    this.snapshot.writeWhole(slot, w, extra);
+  }
+
+  /** Reads an actor's record, from behind its key on, into a slot that its keys gave just now. Throws BytesDamaged. */
+  readActor(slot: number, r: ByteReader, extra: ReadExtra): void {
+    this.slots.add(slot, this.snapshot.mark);
+    new TableLoader(this).readInto(slot, r, extra);
+  }
+
+  /** An actor that was passive at the cut of the snapshot under way comes back: its record as it was. */
+  captureRecord(record: Uint8Array): void {
+    this.snapshot.captureRecord(record);
+  }
+
+  get isSnapshotActive(): boolean {
+    return this.snapshot.active;
+  }
+
   /** Canonical text: actors by key, their events in order; codeText names a counterparty. Equal states, equal text. */
   *exportLines(codeText: (code: number) => string): IterableIterator<string> {
-    const order = Uint32Array.from({ length: this.actors }, (_, i) => i);
-    order.sort((a, b) => this.keyHi(a) - this.keyHi(b) || this.keyLo(a) - this.keyLo(b));
-    for (const slot of order) {
-      yield `${this.keyHi(slot)}:${this.keyLo(slot)} ${this.firstSeenUs(slot)} ${this.newestUs(slot)}\n`;
-      const n = this.count(slot);
-      for (let i = 0; i < n; i++) {
-        this.locate(slot, this.handle(slot, i));
-        yield eventLine(this.plan, this.words, this.offset, codeText);
-      }
+    const all = this.passive?.exportLines(codeText) ?? [];
+    for (let slot = 0; slot < this.keys.size; slot++) {
+      if (this.slots.isFree(slot)) continue;
+      all.push({ hi: this.keyHi(slot), lo: this.keyLo(slot), lines: () => this.actorLines(slot, codeText) });
     }
+    all.sort((a, b) => a.hi - b.hi || a.lo - b.lo);
+    for (const actor of all) {
+      for (const line of actor.lines()) yield line;
+    }
+  }
+
+  private actorLines(slot: number, codeText: (code: number) => string): string[] {
+    const lines = [actorLine(this.keyHi(slot), this.keyLo(slot), this.firstSeenUs(slot), this.newestUs(slot))];
+    const n = this.count(slot);
+    for (let i = 0; i < n; i++) {
+      this.locate(slot, this.handle(slot, i));
+      lines.push(eventLine(this.plan, this.words, this.offset, codeText));
+    }
+    return lines;
   }
 
   /** Allocated bytes: what actors take (keys, records, indexes) and the memory of events, its free part included. */

@@ -1,0 +1,95 @@
+/**
+ * What only the maintenance account may do to journals: list them, purge what nobody needs any more, make one anew for
+ * a restored history. Nodes have no permission for it.
+ */
+import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
+import { JournalDamaged, type JournalFacts, type JournalMaintenance, JournalUnavailable } from "../ports.ts";
+import type { NatsLink } from "./connection.ts";
+import { type JournalOptions, journalConfig } from "./jetstream_journal.ts";
+
+const STREAM_NAME_IN_USE = 10058;
+
+export class JetStreamMaintenance implements JournalMaintenance {
+  readonly #link: NatsLink;
+  readonly #options: JournalOptions;
+  readonly #prefix: string;
+
+  /** `options` as of the JetStreamJournalStore. */
+  constructor(link: NatsLink, options: JournalOptions = {}) {
+    this.#link = link;
+    this.#options = options;
+    this.#prefix = options.prefix ?? "FG_J";
+  }
+
+  list(): Promise<readonly JournalFacts[]> {
+    return this.#asked("list the journals", async (manager) => {
+      const found: JournalFacts[] = [];
+      for await (const info of manager.streams.list()) {
+        const facts = this.#facts(info);
+        if (facts !== null) found.push(facts);
+      }
+      return found.sort((a, b) => a.shard - b.shard);
+    });
+  }
+
+  purge(shard: number, sequence: number): Promise<number> {
+    const stream = `${this.#prefix}${shard}`;
+    return this.#asked(`purge ${stream}`, async (manager) => {
+      const { state } = await manager.streams.info(stream);
+      // The journal only grows: what is not its newest frame now, never is.
+      if (sequence > state.last_seq) throw new RangeError(`purge to ${sequence}, the newest is ${state.last_seq}`);
+      if (sequence <= state.first_seq) return 0;
+      return (await manager.streams.purge(stream, { seq: sequence })).purged;
+    });
+  }
+
+  create(
+    shard: number,
+    as: { readonly id: string; readonly shards: number; readonly firstSequence: number },
+  ): Promise<void> {
+    const stream = `${this.#prefix}${shard}`;
+    const subject = `${this.#options.subject ?? "fg.j"}.${shard}`;
+    return this.#asked(`create ${stream}`, async (manager) => {
+      const config = journalConfig({ stream, subject, id: as.id, options: { ...this.#options, shards: as.shards } });
+      const isThere = await manager.streams.info(stream).catch(() => null);
+      if (isThere !== null) throw new JournalDamaged(`there is a journal ${stream} already`, isThere.state.last_seq);
+      try {
+        const { state } = await manager.streams.add({ ...config, first_seq: as.firstSequence });
+        if (state.last_seq === as.firstSequence - 1) return;
+        throw new JournalUnavailable(`${stream} begins behind ${state.last_seq}: nats-server is older than 2.10`);
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== STREAM_NAME_IN_USE) throw error;
+        throw new JournalDamaged(`there is a journal ${stream} already`, 0);
+      }
+    });
+  }
+
+  #facts(info: StreamInfo): JournalFacts | null {
+    const { name, metadata } = info.config;
+    const id = metadata?.["journal_id"];
+    if (!name.startsWith(this.#prefix) || id === undefined) return null;
+    const shard = Number(name.slice(this.#prefix.length));
+    if (!Number.isInteger(shard)) return null;
+    const shards = metadata?.["shards"];
+    const { first_seq, last_seq, bytes } = info.state;
+    return {
+      shard,
+      id,
+      shards: shards === undefined ? null : Number(shards),
+      firstSequence: first_seq,
+      lastSequence: last_seq,
+      bytes,
+    };
+  }
+
+  async #asked<T>(what: string, call: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+    try {
+      return await call(await jetstreamManager(this.#link.client, { checkAPI: false }));
+    } catch (error) {
+      if (error instanceof JournalDamaged || error instanceof RangeError || error instanceof JournalUnavailable) {
+        throw error;
+      }
+      throw new JournalUnavailable(`cannot ${what}: ${(error as Error).message}`);
+    }
+  }
+}
