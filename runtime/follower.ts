@@ -3,16 +3,19 @@
  * next to nothing left to fold. Following writes nothing and asks nobody.
  */
 
-import { sameChecksum } from "../proto/frame/frame_header.ts";
+import { type FrameHeader, sameChecksum } from "../proto/frame/frame_header.ts";
 import type { Sleep } from "./journal/checked.ts";
 import type { JournalPosition } from "./journal/claim.ts";
 import { JournalReader } from "./journal/replay.ts";
 import { Deposed, JournalDamaged } from "./ports.ts";
+import { RecallStalled } from "./recalls.ts";
 import type { FrameFolder } from "./recovery.ts";
 import type { Shard } from "./shard.ts";
 
 /** Pause between two looks at a journal that had nothing new, milliseconds. */
 const FOLLOW_MS = 100;
+/** How long the users of a frame may take to come back, milliseconds: at least so long, at most twice. */
+const FOLD_MS = 10_000;
 
 export class Follower {
   readonly shard: Shard;
@@ -22,6 +25,10 @@ export class Follower {
   #isEnding = false;
   #wake: () => void = () => {};
   #following: Promise<void> = Promise.resolve();
+  /** Folds that waited for users so far, and what gives the one up that does. */
+  #waits = 0;
+  #giveUp: ((error: RecallStalled) => void) | null = null;
+  #isWatched = false;
 
   /** It was at the journal's tail since it follows. */
   isCaughtUp = false;
@@ -31,7 +38,42 @@ export class Follower {
     this.shard = shard;
     this.folder = folder;
     this.#sleep = sleep;
-    this.#reader = new JournalReader(shard.journal, from, (header, bytes) => folder.fold(header, bytes), sleep);
+    const fold = (header: FrameHeader, bytes: Uint8Array): Promise<void> | undefined => {
+      const folded = folder.fold(header, bytes);
+      return folded === undefined ? undefined : this.#bounded(folded);
+    };
+    this.#reader = new JournalReader(shard.journal, from, fold, sleep);
+  }
+
+  /** A read that never returns must not keep the shard at a node that then claims it and cannot serve it. */
+  async #bounded(folded: Promise<void>): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    folded.then(resolve, reject);
+    this.#waits++;
+    this.#giveUp = reject;
+    this.#watch();
+    try {
+      await promise;
+    } finally {
+      this.#giveUp = null;
+    }
+  }
+
+  /** One timer for all folds: nearly all end long before it. */
+  #watch(): void {
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    const waits = this.#waits;
+    this.#sleep(FOLD_MS).then(
+      () => {
+        this.#isWatched = false;
+        if (this.#giveUp === null) return;
+        if (this.#waits > waits) this.#watch();
+        else this.#giveUp(new RecallStalled(`passive users were not read within ${FOLD_MS} ms`));
+      },
+      // The node ends.
+      () => {},
+    );
   }
 
   /** Whether nobody else can be serving: the journal is empty, released, or `node` owned it last. */
@@ -45,7 +87,7 @@ export class Follower {
     return this.#reader.position.sequence;
   }
 
-  /** Folds up to the present tail. Rejects with JournalDamaged. */
+  /** Folds up to the present tail. Rejects with JournalDamaged; with PassiveRecordLost when users do not come back. */
   async catchUp(): Promise<JournalPosition> {
     const at = await this.#reader.catchUp();
     this.isCaughtUp = true;

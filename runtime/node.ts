@@ -3,12 +3,11 @@
  * snapshots. It owns no adapter: everything outside comes through ports.
  */
 import { FORMAT_NEWEST } from "../proto/frame/frame_header.ts";
-import type { Sealer } from "../proto/frame/rows_writer.ts";
 import { Cluster, type ClusterOptions } from "./cluster/cluster.ts";
 import { InboxGaps } from "./inbox.ts";
 import { Abandoned } from "./journal/checked.ts";
-import type { Owner } from "./journal/takeover.ts";
 import { Mailbox } from "./mailbox.ts";
+import type { NodeOptions } from "./node_options.ts";
 import {
   type FollowerLag,
   followerLags,
@@ -17,23 +16,12 @@ import {
   movesOf,
   type ShardStatus,
   shardStatuses,
+  unreadyReason,
 } from "./node_status.ts";
-import type { TickObserver } from "./observer.ts";
-import {
-  type Clock,
-  Deposed,
-  FormatUnknown,
-  type Intake,
-  JournalDamaged,
-  JournalPurged,
-  type JournalStore,
-  type LeaseStore,
-  type QuarantineStore,
-  type SnapshotStore,
-  type Timers,
-} from "./ports.ts";
-import type { Decider, ShardActors } from "./program.ts";
+import { Deposed, FormatUnknown, type Intake, JournalDamaged, JournalPurged } from "./ports.ts";
 import { Poisoned, Quarantine } from "./quarantine.ts";
+import { RecallStalled } from "./recalls.ts";
+import { releaseAll } from "./release.ts";
 import { Repeats } from "./repeats.ts";
 import { Shard } from "./shard.ts";
 import { type LifeParts, Released, ShardLife, Unwanted } from "./shard_life.ts";
@@ -48,35 +36,17 @@ const REPLICAS = 2;
 const LISTEN_MS = 500;
 /** How often a node that serves without a lease looks who owns the journal, milliseconds. */
 const LOOK_MS = 1000;
+/** Pause before a state whose fold failed on this node's scratch or memory is loaded again, milliseconds. */
+const AGAIN_MS = 1000;
 
-export interface NodeOptions {
-  readonly owner: Owner;
-  readonly shards: number;
-  readonly journals: JournalStore;
-  /** Who should try to own a shard; null claims without asking (a lone node, or a forced takeover). */
-  readonly leases: LeaseStore | null;
-  readonly snapshots: SnapshotStore;
-  /** Rows that actors failed on; null forgets them when the process ends. */
-  readonly quarantined: QuarantineStore | null;
-  readonly actors: (shard: number) => ShardActors;
-  readonly decider: Decider;
-  readonly sealer: (journalId: string) => Sealer;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly observer: TickObserver;
-  readonly tenantIndex: (id: string) => number;
-  readonly mailbox_blocks_max: number;
-  readonly tick_age_us_min: number;
-  /** Time between two snapshots of a shard, milliseconds; 0 takes none. */
-  readonly snapshot_interval_ms: number;
-  readonly features_version: string;
-  readonly rates_version: string;
-  /** Newest format that this node writes its journals in, FORMAT_OLDEST..FORMAT_NEWEST. */
-  readonly journal_format: number;
-  readonly snapshot_layout: string;
-  /** Null on a node that is alone and owns all shards. */
-  readonly cluster: ClusterOptions | null;
-  readonly report: (event: string, detail: Record<string, unknown>) => void;
+/** What comes behind a life: another one, which keeps the lease to serve again as soon as it has loaded, or none. */
+type NextLife = "as owner" | "as follower" | "none";
+
+/** Not the error is kept while the next life lasts: its stack holds the shard of the one before. */
+function nextLife(why: Error): NextLife {
+  // Another node's scratch does not stand still.
+  if (why instanceof Poisoned) return why.cause instanceof RecallStalled ? "as follower" : "as owner";
+  return why instanceof Deposed || why instanceof Released ? "as follower" : "none";
 }
 
 export class RuntimeNode {
@@ -114,7 +84,9 @@ export class RuntimeNode {
       is_shared: o.cluster !== null,
     });
     const hasMajority = async (): Promise<void> => o.leases?.heartbeat(o.owner.node);
-    this.#quarantine = new Quarantine(o.quarantined, o.clock);
+    const onUnwritten = (rows: number, e: Error): void =>
+      o.report("quarantine_unwritten", { rows, message: e.message });
+    this.#quarantine = new Quarantine(o.quarantined, o.clock, onUnwritten);
     this.repeats = new Repeats(shards, o.decider, o.tenantIndex, hasMajority);
     this.#gaps = new InboxGaps({
       decider: o.decider,
@@ -143,7 +115,10 @@ export class RuntimeNode {
       exchange: this.cluster,
       onGap: this.#gaps.found,
       onRepeatFailed: (shard, e) => o.report("repeat_failed", { shard, error: e.name, message: e.message }),
-      onShardStopped: (s, e) => this.#onShardStopped(s, e),
+      onShardStopped: (s, e) => {
+        this.#onShardStopped(s, e);
+        if (!(e instanceof Poisoned)) this.#lives[s.id].end(e);
+      },
     });
     const parts: LifeParts = {
       options: o,
@@ -235,10 +210,24 @@ export class RuntimeNode {
   }
 
   async #serveAll(): Promise<void> {
-    for (const life of this.#lives) await life.load();
-    // Shards are claimed one after the other: a node that holds the first gets the others too. All are followed.
-    const broken = this.#lives.map((l) => l.broken);
-    for (const life of this.#lives) await Promise.race([...broken, life.own()]);
+    for (;;) {
+      const lives = this.#lives.filter((l) => !l.shard.serving);
+      try {
+        for (const life of lives) await life.load();
+        // Shards are claimed one after the other: a node that holds the first gets the others too. All are followed.
+        const broken = lives.map((l) => l.broken);
+        for (const life of lives) await Promise.race([...broken, life.own()]);
+        break;
+      } catch (e) {
+        if (!(e instanceof Poisoned)) throw e;
+        await this.#sleep(AGAIN_MS);
+      }
+      for (const life of lives) {
+        if (life.shard.serving) continue;
+        await life.leave();
+        life.begin();
+      }
+    }
     for (const life of this.#lives) await life.refill();
   }
 
@@ -251,9 +240,12 @@ export class RuntimeNode {
         if (this.#isWanted(life)) await life.load();
       } catch (e) {
         const isOfShard = e instanceof JournalDamaged || e instanceof JournalPurged || e instanceof FormatUnknown;
-        if (!isOfShard) throw e;
-        this.#onShardStopped(life.shard, e);
-        continue;
+        if (isOfShard) {
+          this.#onShardStopped(life.shard, e);
+          continue;
+        }
+        if (!(e instanceof Poisoned)) throw e;
+        life.begin();
       }
       void this.#live(life);
     }
@@ -275,9 +267,12 @@ export class RuntimeNode {
 
   /** One of several nodes: a shard is followed, served for a while, and followed again. */
   async #live(life: ShardLife): Promise<void> {
+    let pause_ms = 0;
     for (let isFirst = true; ; isFirst = false) {
       try {
         if (!isFirst) life.begin();
+        if (pause_ms > 0) await this.#sleep(pause_ms);
+        pause_ms = 0;
         while (!life.isFollowing) {
           if (this.#isWanted(life)) await life.load();
           else await this.#sleep(PLACE_MS / 2);
@@ -286,14 +281,14 @@ export class RuntimeNode {
         await life.own();
         await life.refill();
         this.loop.wake();
-        const why = await life.ended;
+        const next = await life.ended.then(nextLife);
         // What else ends a shard was told when it happened.
-        if (!(why instanceof Deposed || why instanceof Released || why instanceof Poisoned)) return;
-        // With the lease it serves again as soon as it has loaded.
-        if (why instanceof Poisoned && life.holdsLease && !this.#closing) continue;
+        if (next === "none") return life.leave();
+        if (next === "as owner" && life.holdsLease && !this.#closing) continue;
       } catch (e) {
         if (e instanceof Abandoned) return;
-        if (!(e instanceof Deposed || e instanceof Unwanted)) {
+        if (e instanceof Poisoned) pause_ms = AGAIN_MS;
+        else if (!(e instanceof Deposed || e instanceof Unwanted)) {
           this.#onShardStopped(life.shard, e as Error);
           return life.leave();
         }
@@ -346,11 +341,23 @@ export class RuntimeNode {
     life.fail(e);
     if (row !== null) this.cluster?.tellQuarantined(row);
     this.cluster?.membership.announceNow();
-    if (this.cluster !== null) return;
-    life.again().then(
-      () => this.loop.wake(),
-      (again: Error) => again instanceof Abandoned || this.#onShardStopped(life.shard, again),
-    );
+    if (this.cluster === null) void this.#again(life);
+  }
+
+  /** A node that is alone serves the shard again: nobody else would. */
+  async #again(life: ShardLife): Promise<void> {
+    for (let pause_ms = 0; ; pause_ms = AGAIN_MS) {
+      try {
+        if (pause_ms > 0) await this.#sleep(pause_ms);
+        await life.again();
+        this.loop.wake();
+        return;
+      } catch (e) {
+        if (e instanceof Poisoned) continue;
+        if (!(e instanceof Abandoned)) this.#onShardStopped(life.shard, e as Error);
+        return;
+      }
+    }
   }
 
   /** Hands a shard over that another node should own and is ready for; one at a time. */
@@ -439,13 +446,7 @@ export class RuntimeNode {
   }
 
   get reason(): string {
-    for (const s of this.shards) {
-      if (s.serving && s.committer !== null) {
-        if (s.committer.blocked !== null) return `shard ${s.id}: journal ${s.committer.blocked}`;
-      } else if (this.cluster === null) return `shard ${s.id}: ${s.reason}`;
-      else if (this.cluster.membership.routes.node(s.id) === null) return `shard ${s.id}: no node owns it`;
-    }
-    return "";
+    return unreadyReason(this.shards, this.cluster);
   }
 
   /**
@@ -471,30 +472,12 @@ export class RuntimeNode {
     const isIdle = (): boolean => this.loop.idle && this.cluster?.router.idle !== false;
     while (!isIdle() && clock.monotonicUs() < until) await pause();
     this.loop.end();
-    await this.#releaseAll(limit_ms);
+    await releaseAll(this.shards, this.#o.owner, timers, limit_ms, (s, e) =>
+      this.#o.report("release_failed", { shard: s.id, message: e.message }),
+    );
     this.cluster?.close();
     // What still follows or waits goes on no more.
     if (this.cluster !== null) this.#abandoned = true;
     for (const life of this.#lives) await life.leave();
-  }
-
-  async #releaseAll(limit_ms: number): Promise<void> {
-    const { timers, owner, report } = this.#o;
-    const { promise: late, reject } = Promise.withResolvers<void>();
-    late.catch(() => {});
-    const stopTimer = timers.every(limit_ms, () => reject(new Error("release timed out")));
-    for (const s of this.shards) {
-      if (!s.serving || s.committer === null) continue;
-      try {
-        // Being handed over, it has begun to.
-        if (!s.accepting) throw new Error("its hand-over did not end in time");
-        await Promise.race([s.committer.release(owner, s.frameTimeUs + 1), late]);
-      } catch (e) {
-        report("release_failed", { shard: s.id, message: (e as Error).message });
-        s.committer.abandon();
-      }
-      s.stop(new Error("released"));
-    }
-    stopTimer();
   }
 }

@@ -5,6 +5,7 @@
 import type { Cluster } from "./cluster/cluster.ts";
 import type { Journal, Timers } from "./ports.ts";
 import type { ShardActors } from "./program.ts";
+import type { Shard } from "./shard.ts";
 import type { ShardLife } from "./shard_life.ts";
 
 /** A journal that does not answer within this is told as unknown, milliseconds. */
@@ -119,6 +120,17 @@ function journalStatus(journal: Journal, timers: Timers): Promise<JournalStatus 
     timers.after(JOURNAL_MS, () => resolve(null));
     journal.state().then(resolve, () => resolve(null));
   });
+}
+
+/** Why payments of some users cannot be decided, here or where this node would send them; empty: all can. */
+export function unreadyReason(shards: readonly Shard[], cluster: Cluster | null): string {
+  for (const s of shards) {
+    if (s.serving && s.committer !== null) {
+      if (s.committer.blocked !== null) return `shard ${s.id}: journal ${s.committer.blocked}`;
+    } else if (cluster === null) return `shard ${s.id}: ${s.reason}`;
+    else if (cluster.membership.routes.node(s.id) === null) return `shard ${s.id}: no node owns it`;
+  }
+  return "";
 }
 
 /** Shards that this node owns and another one should, those under way first. */

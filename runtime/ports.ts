@@ -39,6 +39,10 @@ export interface Journal {
   readonly shard: number;
   /** Random 128-bit id, hex, of the stream's metadata. */
   readonly id: string;
+  /** Random id, hex, of the restore that made it and the journals beside it; absent or empty: it was never restored. */
+  readonly restoreId?: string;
+  /** Most appends of one owner that may be under way, each expecting its predecessor: 1 or 2. More are refused. */
+  readonly appends_max: number;
   /**
    * One try to append a sealed frame; never retried inside. It stands only if the newest record has `expectedSequence`
    * and, unless the frame is a Takeover, no Takeover of a higher epoch stands: else `conflict` (lastSequence is a
@@ -47,8 +51,8 @@ export interface Journal {
   append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult>;
   /** The newest message from the stream leader; null for an empty journal. */
   tail(): Promise<JournalMessage | null>;
-  /** One message; null when the sequence is not there. */
-  read(sequence: number): Promise<JournalMessage | null>;
+  /** One message; null when the sequence is not there. `isKnown`: it is known to have been acknowledged once. */
+  read(sequence: number, isKnown?: boolean): Promise<JournalMessage | null>;
   /**
    * Messages from `first` up to the tail read at the call, in order and gapless. Rejects with JournalDamaged when one
    * is missing, or when `first` lies more than one beyond the tail; with JournalPurged when it lies before the first.
@@ -122,6 +126,16 @@ export interface JournalFacts {
   readonly bytes: number;
 }
 
+/** What a journal is made with. */
+export interface JournalMade {
+  readonly id: string;
+  /** Shards of the whole. */
+  readonly shards: number;
+  readonly firstSequence: number;
+  /** As Journal.restoreId. */
+  readonly restoreId?: string;
+}
+
 /** What only the maintenance account may do to journals. Every call may reject with JournalUnavailable. */
 export interface JournalMaintenance {
   /** The journals that are there, by shard; none is made. */
@@ -132,10 +146,7 @@ export interface JournalMaintenance {
    */
   purge(shard: number, sequence: number): Promise<number>;
   /** Makes a journal anew whose first record will have `firstSequence`. Rejects with JournalDamaged if there is one. */
-  create(
-    shard: number,
-    as: { readonly id: string; readonly shards: number; readonly firstSequence: number },
-  ): Promise<void>;
+  create(shard: number, as: JournalMade): Promise<void>;
 }
 
 /** A disposable hint who should try to own a shard. Every call of its store may reject with JournalUnavailable. */

@@ -33,6 +33,8 @@ export interface ShardActors {
   recall(block: RowBlock, shard: number): Promise<void> | null;
   /** A slice of work between ticks: users who were quiet leave memory. `rows`: of the tick before. */
   passivate(rows: number): void;
+  /** While it is so, accept() is given committed rows: it answers none of them FULL, whatever memory that takes. */
+  isReplay: boolean;
   /** Folds a row into its user actor and writes the user's feature columns of matrix row r. */
   accept(block: RowBlock, r: number, matrix: Float32Array, frame: number): number;
   /** Frame of the row that accept() called REPEATED. */

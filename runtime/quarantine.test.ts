@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ERROR_NOT_OWNER, ROW_EVENT, RowBlock } from "../proto/columns.ts";
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
+import { PassiveRecordLost } from "./kernel/windows/passive_log.ts";
 import type { Journal, QuarantinedRow } from "./ports.ts";
 import { ACCEPTED, type Decider, type ShardActors } from "./program.ts";
 import { Poisoned, Quarantine } from "./quarantine.ts";
@@ -137,6 +138,30 @@ test("rows that others committed are not refused: a shard that cannot fold them 
   assert.match(error.message, /shard 0 cannot fold what other shards committed: broken/);
 });
 
+test("what this process lacks is no row's fault: the shard is loaded anew, and no row is remembered", () => {
+  for (const cause of [new PassiveRecordLost("EIO"), new RangeError("Array buffer allocation failed")]) {
+    const throws = (): never => {
+      throw cause;
+    };
+    const q = fresh();
+    const shards = shardsWith((id) => (id === 1 ? { accept: throws } : id === 0 ? { foldInbox: throws } : {}));
+    shards[0].inboxQueue.frame[shards[0].inboxQueue.add()] = 1;
+    shards[0].inboxQueue.source[0] = 2;
+    const tick = staged(blockOf(), shards, q);
+    assert.deepEqual(
+      tick.failures.map(({ shard, error }) => [shard.id, error instanceof Poisoned && error.row === null]),
+      [
+        [0, true],
+        [1, true],
+      ],
+    );
+    assert.equal(q.size, 0);
+  }
+  const q = fresh();
+  q.blame(blockOf(), 4, new RangeError("Invalid array length"));
+  assert.equal(q.size, 1, "a length may come from the row");
+});
+
 test("a quarantined row is refused before it meets an actor, unless it was decided all the same", () => {
   const q = fresh();
   staged(
@@ -202,4 +227,24 @@ test("what is quarantined is kept, bounded, and read again by the next process",
   assert.equal(next.holds(b, 0), true);
   b.id.hi[0] = 0;
   assert.equal(next.holds(b, 0), false, "the oldest is forgotten");
+});
+
+test("rows that cannot be kept are refused all the same, told, and kept with the next one", () => {
+  let kept: readonly QuarantinedRow[] = [];
+  let isFull = true;
+  const store = {
+    read: () => [],
+    write: (rows: readonly QuarantinedRow[]) => {
+      if (isFull) throw new Error("ENOSPC: no space left on device");
+      kept = rows;
+    },
+  };
+  const told: [number, string][] = [];
+  const q = new Quarantine(store, new SimWorld(1), (rows, e) => told.push([rows, e.message]));
+  const b = blockOf();
+  const { row } = q.blame(b, 4, new Error("poison"));
+  assert.deepEqual([q.holds(b, 4), told], [true, [[1, "ENOSPC: no space left on device"]]]);
+  isFull = false;
+  q.add(row as QuarantinedRow);
+  assert.deepEqual([kept, told.length], [[row], 1], "a row that is known is reason enough to try again");
 });

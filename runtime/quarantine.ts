@@ -4,6 +4,7 @@
  * when it comes again. Bounded: the oldest is forgotten first, and costs its shard one more reload.
  */
 import type { RowBlock } from "../proto/columns.ts";
+import { PassiveRecordLost } from "./kernel/windows/passive_log.ts";
 import type { Clock, QuarantinedRow, QuarantineStore } from "./ports.ts";
 
 /** Rows remembered. */
@@ -14,7 +15,7 @@ const MESSAGE_MAX = 300;
 /** An actor failed on a row: what the shard has in memory cannot be trusted, its journal can. */
 export class Poisoned extends Error {
   override name = "Poisoned";
-  /** Null: the row came from another shard, which decides what comes of it. */
+  /** Null: the row came from another shard, which decides what comes of it, or no row is to blame. */
   readonly row: QuarantinedRow | null;
 
   constructor(row: QuarantinedRow | null, cause: unknown) {
@@ -28,17 +29,33 @@ export class Poisoned extends Error {
   }
 }
 
+/** Whether an actor failed on what this process has, scratch or memory, whatever row it was with: a reload mends it. */
+export function isOfProcess(cause: unknown): boolean {
+  if (cause instanceof PassiveRecordLost) return true;
+  return cause instanceof RangeError && cause.message.includes("allocation failed");
+}
+
 export class Quarantine {
   readonly #store: QuarantineStore | null;
   readonly #clock: Clock;
+  readonly #onUnwritten: (rows: number, error: Error) => void;
+  #isUnwritten = false;
   readonly #rows = new Map<string, QuarantinedRow>();
   /** Low words of their ids: nearly every other row is told apart without its key. */
   readonly #ids = new Set<number>();
 
-  /** `store`: what outlives the process; null keeps nothing. */
-  constructor(store: QuarantineStore | null, clock: Clock) {
+  /**
+   * `store`: what outlives the process; null keeps nothing. `onUnwritten`: it could not take the rows; it is tried
+   * again with the next one, and until then they are refused by this process only.
+   */
+  constructor(
+    store: QuarantineStore | null,
+    clock: Clock,
+    onUnwritten: (rows: number, error: Error) => void = () => {},
+  ) {
     this.#store = store;
     this.#clock = clock;
+    this.#onUnwritten = onUnwritten;
     for (const row of store?.read() ?? []) this.#put(row);
   }
 
@@ -51,8 +68,9 @@ export class Quarantine {
     return this.#rows.has(keyOf(b.kind[r], b.user.hi[r], b.user.lo[r], b.id.hi[r], b.id.lo[r]));
   }
 
-  /** Remembers the row that an actor failed on with `cause`; what is returned ends its shard. */
+  /** Remembers the row that an actor failed on with `cause`, if it was the row; what is returned ends its shard. */
   blame(b: RowBlock, r: number, cause: unknown): Poisoned {
+    if (isOfProcess(cause)) return new Poisoned(null, cause);
     const row: QuarantinedRow = {
       shard: b.shard[r],
       kind: b.kind[r],
@@ -69,7 +87,19 @@ export class Quarantine {
 
   /** Remembers a row, of this node or told by another one. */
   add(row: QuarantinedRow): void {
-    if (this.#put(row)) this.#store?.write([...this.#rows.values()]);
+    if (this.#put(row) || this.#isUnwritten) this.#write();
+  }
+
+  /** A full disk must not make of a row that errors alone a node that ends. */
+  #write(): void {
+    if (this.#store === null) return;
+    try {
+      this.#store.write([...this.#rows.values()]);
+      this.#isUnwritten = false;
+    } catch (error) {
+      this.#isUnwritten = true;
+      this.#onUnwritten(this.#rows.size, error as Error);
+    }
   }
 
   #put(row: QuarantinedRow): boolean {

@@ -82,6 +82,8 @@ export class FrameFolder {
     const b = this.#block;
     let checksum = 0;
     const c = this.#decider.shape.columns;
+    // Owners refuse what they have no room for; what one of them took, all take. Who throws here is used no more.
+    this.#shard.actors.isReplay = true;
     for (let r = 0; r < b.n; r++) {
       if (r % READ_AHEAD_ROWS === 0) {
         this.#shard.actors.readAhead(b, ALL_ROWS, r, Math.min(b.n, r + READ_AHEAD_ROWS), this.#shard.id);
@@ -89,6 +91,7 @@ export class FrameFolder {
       this.#row(b, r, header.frameNumber);
       if (b.kind[r] === ROW_PAYMENT) checksum = matrixChecksum(this.#bits, r * c, r * c + c, checksum);
     }
+    this.#shard.actors.isReplay = false;
     this.frames++;
     this.rows += b.n;
     this.#compare(facts, checksum, header.frameNumber);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { claim } from "./journal/claim.ts";
 import { Committer, MAX_IN_FLIGHT } from "./journal/committer.ts";
-import type { NodeOptions } from "./node.ts";
+import type { NodeOptions } from "./node_options.ts";
 import { Shard } from "./shard.ts";
 import { type LifeParts, ShardLife } from "./shard_life.ts";
 import { nextFrame } from "./testkit/frames.ts";

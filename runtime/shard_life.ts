@@ -8,9 +8,10 @@ import { Abandoned, type Sleep, untilReachable } from "./journal/checked.ts";
 import { claim, type JournalPosition } from "./journal/claim.ts";
 import { Committer } from "./journal/committer.ts";
 import { LAPSE_MS, LeaseKeeper, RENEW_MS } from "./lease/lease_keeper.ts";
-import type { NodeOptions } from "./node.ts";
+import type { NodeOptions } from "./node_options.ts";
 import { Deposed, FormatUnknown, type JournalDamaged } from "./ports.ts";
 import type { ShardActors } from "./program.ts";
+import { isOfProcess, Poisoned } from "./quarantine.ts";
 import { FrameFolder } from "./recovery.ts";
 import { Shard } from "./shard.ts";
 import { type LoadedSnapshot, loadSnapshot, SnapshotTooOld } from "./snapshots.ts";
@@ -153,6 +154,7 @@ export class ShardLife {
     return loadSnapshot(this.shard, {
       store: o.snapshots,
       layout: o.snapshot_layout,
+      clock: o.clock,
       anew: () => this.#anew(o.actors(this.id)),
       onUnusable: (name, e) => {
         const event = name === null ? "snapshots_unavailable" : "snapshot_unusable";
@@ -200,9 +202,9 @@ export class ShardLife {
     const { shard } = this;
     const follower = this.#follower as Follower;
     const ended = this.#ended;
-    await this.#lease(follower);
+    await this.#lease();
     const gained = clock.monotonicUs();
-    const takeover = await this.#claim();
+    const takeover = await this.#claim(follower);
     await follower.finish(takeover);
     const committer = new Committer(
       shard.journal,
@@ -257,7 +259,7 @@ export class ShardLife {
   }
 
   /** A rival whose Takeover came first has a lease of its own, or none: this node holds one and tries again. */
-  async #claim(): Promise<JournalPosition> {
+  async #claim(follower: Follower): Promise<JournalPosition> {
     const { clock, owner, report } = this.#p.options;
     const { shard } = this;
     for (;;) {
@@ -268,12 +270,13 @@ export class ShardLife {
         report("claim_lost", { shard: shard.id, epoch: e.epoch });
         do await this.#p.sleep(CLAIM_AGAIN_MS);
         while (!this.holdsLease);
+        if (this.#follower !== follower) throw new Abandoned("the shard is loaded anew");
       }
     }
   }
 
   /** Waits until this node holds the shard's lease, and keeps it. Losing it later means: look who owns the journal. */
-  async #lease(follower: Follower): Promise<void> {
+  async #lease(): Promise<void> {
     const { leases, clock, timers, owner, report } = this.#p.options;
     if (leases === null || this.#keeper?.holds === true) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -283,19 +286,21 @@ export class ShardLife {
     };
     const every = (ms: number, run: () => void) => timers.every(ms, run);
     const later_ms = (): number => this.#p.rank(this.id) * RANK_MS;
-    this.#keeper = new LeaseKeeper(leases, clock, every, events, {
+    const keeper = new LeaseKeeper(leases, clock, every, events, {
       shard: this.id,
       node: owner.node,
-      // A bucket that lost everything must not depose an owner that is well: it puts its name back.
-      vacant_ms: () => (follower.isVacant(owner.node) ? 0 : LAPSE_MS) + later_ms(),
+      // A bucket that lost everything must not depose an owner that is well: it puts its name back. The follower of the
+      // time: a lease outlives it when the shard is loaded anew.
+      vacant_ms: () => (this.#follower?.isVacant(owner.node) === true ? 0 : LAPSE_MS) + later_ms(),
       lapse_ms: () => LAPSE_MS + later_ms(),
     });
+    this.#keeper = keeper;
     this.shard.reason = "following, without the lease";
-    this.#keeper.start();
+    keeper.start();
     await promise;
     // A lease that is gained while a failed start ends, or is given back, must not lead to a claim.
     await this.#p.sleep(0);
-    if (this.#keeper === null) throw new Abandoned("the lease was given back");
+    if (this.#keeper !== keeper) throw new Abandoned("the lease was given back");
   }
 
   /** The owner released the shard for this node. */
@@ -341,11 +346,16 @@ export class ShardLife {
     this.#ended.resolve(released);
   }
 
-  /** Its actors failed: what is under way is unknown, and the next life begins with what the journal says. */
-  fail(error: Error): void {
-    const { options: o } = this.#p;
+  /** It serves no more: what is under way is unknown. */
+  end(error: Error): void {
     this.shard.committer?.abandon();
     this.#ended.resolve(error);
+  }
+
+  /** Its actors failed: the next life begins with what the journal says. */
+  fail(error: Error): void {
+    const { options: o } = this.#p;
+    this.end(error);
     if (o.cluster === null) return;
     // A follower is ready already: it should not wait for a state that takes long to load.
     o.timers.after(RELOAD_MS, () => {
@@ -387,10 +397,17 @@ export class ShardLife {
     this.#ended = Promise.withResolvers<Error>();
   }
 
-  /** The first word of whoever reads the log or the terminal: which journal an error is about. */
+  /**
+   * The first word of whoever reads the log or the terminal: which journal an error is about. A fold that failed on
+   * what this process has says nothing against the journal, and is made again.
+   */
   #named<T>(work: Promise<T>): Promise<T> {
     return work.catch((e: Error) => {
-      throw named(e, this.id);
+      if (!isOfProcess(e)) throw named(e, this.id);
+      const poisoned = new Poisoned(null, e);
+      const { message, thrownAt: stack, row } = poisoned;
+      this.#p.options.report("shard_poisoned", { shard: this.id, epoch: 0, message, stack, row });
+      throw named(poisoned, this.id);
     });
   }
 }

@@ -4,14 +4,15 @@
  * slice is known to be right before it is loaded, and the last link covers every byte.
  */
 import { createHash } from "node:crypto";
-import type { ByteWriter } from "./kernel/bytes.ts";
-import { SnapshotUnusable } from "./ports.ts";
+import { ByteWriter } from "./kernel/bytes.ts";
+import { type Journal, SnapshotUnusable } from "./ports.ts";
 
 const MAGIC = Buffer.from("FGSNAP02");
 const LINK_BYTES = 32;
 const HEAD_BYTES_MAX = 1 << 20;
 /** No writer makes larger slices; a reader takes no more for damaged lengths. */
 const SLICE_BYTES_MAX = 1 << 23;
+const SLICE_BYTES_FIRST = 1 << 17;
 
 /** What a snapshot says of itself before its content. */
 export interface SnapshotHead {
@@ -24,6 +25,13 @@ export interface SnapshotHead {
   readonly epoch: number;
   /** By source shard: the newest of its frames that is folded or holds nothing for this shard. */
   readonly watermarks: readonly number[];
+  /** Of the restore that made the journals; absent: they were never restored. */
+  readonly restore_id?: string;
+}
+
+/** Whether the frames that the snapshot knows, of any shard, are those of the journal and the ones beside it. */
+export function isOfRestore(head: SnapshotHead, journal: Pick<Journal, "restoreId">): boolean {
+  return (head.restore_id ?? "") === (journal.restoreId ?? "");
 }
 
 /** ... and behind it. */
@@ -144,6 +152,27 @@ export class SnapshotDecoder {
   }
 }
 
+/** The same snapshot with something else in its head. Rejects with SnapshotUnusable. */
+export async function* withHead(
+  parts: AsyncIterable<Uint8Array>,
+  change: Partial<SnapshotHead>,
+): AsyncGenerator<Uint8Array> {
+  const decoder = new SnapshotDecoder(parts);
+  const encoder = new SnapshotEncoder();
+  const w = new ByteWriter(SLICE_BYTES_FIRST);
+  try {
+    yield encoder.head({ ...(await decoder.head()), ...change });
+    for (let slice = await decoder.slice(); slice !== null; slice = await decoder.slice()) {
+      encoder.beginSlice(w);
+      w.bytes(slice);
+      if (encoder.endSlice(w)) yield w.view();
+    }
+    yield encoder.foot(await decoder.foot());
+  } finally {
+    await decoder.close();
+  }
+}
+
 function linked(before: Uint8Array, part: Uint8Array): Buffer {
   return createHash("sha256").update(before).update(part).digest();
 }
@@ -168,6 +197,7 @@ function isHead(v: unknown): v is SnapshotHead {
   const h = v as { [K in keyof SnapshotHead]?: unknown } | null;
   if (h === null || typeof h !== "object") return false;
   if (typeof h.journal_id !== "string" || typeof h.layout !== "string") return false;
+  if (h.restore_id !== undefined && typeof h.restore_id !== "string") return false;
   if (![h.shard, h.frame, h.frame_time_us, h.epoch].every(isWhole)) return false;
   return Array.isArray(h.watermarks) && h.watermarks.every((w) => Number.isSafeInteger(w));
 }

@@ -6,7 +6,14 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
 import { type ByteReader, ByteWriter } from "./kernel/bytes.ts";
-import { type Journal, JournalDamaged, type SnapshotStore, SnapshotUnusable, type SnapshotWriter } from "./ports.ts";
+import {
+  type Journal,
+  JournalDamaged,
+  type SnapshotStore,
+  SnapshotsUnavailable,
+  SnapshotUnusable,
+  type SnapshotWriter,
+} from "./ports.ts";
 import type { ShardActors } from "./program.ts";
 import { Shard } from "./shard.ts";
 import { SnapshotDecoder, SnapshotEncoder } from "./snapshot_format.ts";
@@ -47,8 +54,9 @@ class Numbers implements Partial<ShardActors> {
 
 const JOURNAL = "0123456789abcdef0123456789abcdef";
 
-function newShard(actors: Partial<ShardActors>, journal_id = JOURNAL): Shard {
-  return new Shard(0, 2, { id: journal_id } as Journal, actors as ShardActors);
+function newShard(actors: Partial<ShardActors>, journal_id = JOURNAL, firstSequence = 1): Shard {
+  const state = async () => ({ firstSequence, lastSequence: 500 });
+  return new Shard(0, 2, { id: journal_id, state } as Partial<Journal> as Journal, actors as ShardActors);
 }
 
 function at(actors: Partial<ShardActors>, frame: number, epoch = 1): Shard {
@@ -81,15 +89,26 @@ interface Loaded extends LoadedSnapshot {
   readonly shards: number;
 }
 
-async function loaded(store: SnapshotStore, slept = async (): Promise<void> => {}, layout = "1"): Promise<Loaded> {
+async function loaded(
+  store: SnapshotStore,
+  slept = async (): Promise<void> => {},
+  layout = "1",
+  firstSequence = 1,
+): Promise<Loaded> {
   const passed: (string | null)[] = [];
   const made: Numbers[] = [];
   const anew = (): Shard => {
     made.push(new Numbers());
-    return newShard(made.at(-1) as Numbers);
+    return newShard(made.at(-1) as Numbers, JOURNAL, firstSequence);
   };
   const onUnusable = (name: string | null): void => void passed.push(name);
-  const result = await loadSnapshot(anew(), { store, layout, anew, onUnusable, pause: () => {}, sleep: slept });
+  let nowUs = 0;
+  const clock = { monotonicUs: () => nowUs };
+  const sleep = (ms: number): Promise<void> => {
+    nowUs += ms * 1000;
+    return slept();
+  };
+  const result = await loadSnapshot(anew(), { store, layout, anew, clock, onUnusable, pause: () => {}, sleep });
   return { ...result, held: (made.at(-1) as Numbers).held, passed, shards: made.length };
 }
 
@@ -219,9 +238,33 @@ test("another layout is passed over; another journal's stops the shard", async (
   await snapshots.take(at(new Numbers(), 7));
   const other = await loaded(store, undefined, "2");
   assert.deepEqual([other.from.sequence, other.passed.length], [0, 1]);
-  const rest = { store, layout: "1", anew: () => assert.fail(), onUnusable: () => {}, pause: () => {} };
+  const clock = { monotonicUs: () => 0 };
+  const rest = { store, layout: "1", anew: () => assert.fail(), clock, onUnusable: () => {}, pause: () => {} };
   const foreign = newShard(new Numbers(), "f".repeat(32));
   await assert.rejects(loadSnapshot(foreign, { ...rest, sleep: async () => {} }), JournalDamaged);
+});
+
+test("of journals that were restored only their own snapshots are loaded; the others are no damage", async () => {
+  const store = new MemorySnapshots();
+  const load = (restoreId: string) => {
+    const passed: string[] = [];
+    const o = { store, layout: "1", anew: () => shard(restoreId), pause: () => {}, sleep: async () => {} };
+    const onUnusable = (_: string | null, e: Error): void => void passed.push(e.message);
+    return loadSnapshot(shard(restoreId), { ...o, clock: { monotonicUs: () => 0 }, onUnusable }).then(({ from }) => [
+      from.sequence,
+      passed,
+    ]);
+  };
+  const shard = (restoreId: string): Shard =>
+    new Shard(0, 2, { id: JOURNAL, restoreId } as Journal, new Numbers() as Partial<ShardActors> as ShardActors);
+  const { snapshots } = snapshotter(store);
+  await snapshots.take(at(new Numbers(), 7));
+  assert.deepEqual(await load(""), [7, []]);
+  assert.deepEqual(await load("r1"), [0, ["of the journals before a restore"]]);
+  const restored = shard("r1");
+  await snapshots.take(Object.assign(at(new Numbers(), 9), { journal: restored.journal }));
+  assert.deepEqual(await load("r1"), [9, []]);
+  assert.deepEqual(await load("r2"), [0, Array(2).fill("of the journals before a restore")]);
 });
 
 test("a store that is away is waited for; one that stays away is reported, and the journal has to do", async () => {
@@ -237,10 +280,45 @@ test("a store that is away is waited for; one that stays away is reported, and t
   });
   assert.deepEqual([back.from.sequence, back.held, back.passed, sleeps], [7, [4], [null], 3]);
   store.isAway = true;
-  const without = await loaded(store);
+  let asked = 0;
+  const without = await loaded(store, async () => void asked++);
   assert.deepEqual([without.from.sequence, without.passed], [0, [null]]);
+  assert.equal(asked, 20, "ten seconds");
   const ended = loaded(store, () => Promise.reject(new Error("the node ended")));
   await assert.rejects(ended, /the node ended/);
+});
+
+test("a store that answers nothing is given up by time; behind a purge it is asked as long as it takes", async () => {
+  const store = new MemorySnapshots();
+  const { snapshots } = snapshotter(store);
+  const actors = new Numbers();
+  actors.held = [4];
+  await snapshots.take(at(actors, 7));
+  let nowUs = 0;
+  let asked = 0;
+  const silent: Pick<SnapshotStore, "list" | "read"> = {
+    read: (shard, name) => store.read(shard, name),
+    list: async () => {
+      asked++;
+      nowUs += 8e6;
+      throw new SnapshotsUnavailable("no answer");
+    },
+  };
+  const rest = { layout: "1", anew: () => assert.fail(), onUnusable: () => {}, pause: () => {}, sleep: async () => {} };
+  const clock = { monotonicUs: () => nowUs };
+  const { from } = await loadSnapshot(newShard(new Numbers()), { store: silent, clock, ...rest });
+  assert.deepEqual([from.sequence, asked], [0, 3]);
+  store.isAway = true;
+  let sleeps = 0;
+  const isBackAt = async (at: number): Promise<void> => {
+    store.isAway = ++sleeps < at;
+  };
+  const back = await loaded(store, () => isBackAt(1000), "1", 5);
+  assert.deepEqual([back.from.sequence, back.held, sleeps], [7, [4], 1000]);
+  assert.deepEqual(back.passed, [null, null], "told when it went away, and when nothing else will do");
+  store.isAway = true;
+  const ended = loaded(store, () => (++sleeps < 2000 ? Promise.resolve() : Promise.reject(new Error("ended"))), "1", 5);
+  await assert.rejects(ended, /ended/);
 });
 
 test("random bytes, and a snapshot with random changes, are unusable, and nothing else happens", async () => {

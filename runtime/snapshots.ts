@@ -3,6 +3,7 @@
  * after the cut's last frame is acknowledged. Loaded in slices too, so that a node that serves other shards goes on.
  * One that does not fit the journal or the layout is not loaded.
  */
+import { untilReachable } from "./journal/checked.ts";
 import { JOURNAL_START, type JournalPosition } from "./journal/claim.ts";
 import { ByteReader, BytesDamaged, ByteWriter } from "./kernel/bytes.ts";
 import {
@@ -16,7 +17,13 @@ import {
   type Timers,
 } from "./ports.ts";
 import type { Shard } from "./shard.ts";
-import { SnapshotDecoder, SnapshotEncoder, type SnapshotFoot, type SnapshotHead } from "./snapshot_format.ts";
+import {
+  isOfRestore,
+  SnapshotDecoder,
+  SnapshotEncoder,
+  type SnapshotFoot,
+  type SnapshotHead,
+} from "./snapshot_format.ts";
 
 /** Bytes of one slice: a third of a millisecond to write, a few to load. */
 const SLICE_BYTES = 64 * 1024;
@@ -26,8 +33,8 @@ const SLICE_PAUSE_MS = 5;
 const VERIFY_PAUSE_MS = 1;
 /** Snapshots kept of a shard. */
 export const SNAPSHOTS_KEPT = 2;
-/** How often a store that cannot be reached is asked before the journal has to do, and the pause between. */
-const STORE_TRIES = 20;
+/** How long a store that is away is asked before the journal has to do, and the pause between, milliseconds. */
+const STORE_AWAY_MS = 10_000;
 const STORE_PAUSE_MS = 500;
 
 /** No usable snapshot reaches the journal's first frame: the history before that is not here. */
@@ -91,6 +98,7 @@ export class Snapshotter {
       frame_time_us: shard.frameTimeUs,
       epoch: shard.epoch,
       watermarks: shard.covered(),
+      ...(shard.journal.restoreId ? { restore_id: shard.journal.restoreId } : {}),
     };
     const checksum = checksumOf(shard, frame);
     // Whoever awaits it is told; the content may fail before.
@@ -179,6 +187,7 @@ export interface LoadOptions {
   readonly layout: string;
   /** Puts an empty shard in the place of one that holds a part of a damaged snapshot. */
   readonly anew: () => Shard;
+  readonly clock: Pick<Clock, "monotonicUs">;
   /** Told of each snapshot that is passed over, and of a store that cannot be reached, which has no name. */
   readonly onUnusable: (name: string | null, error: Error) => void;
   /** Awaited between slices of about a millisecond. */
@@ -194,31 +203,58 @@ export interface LoadedSnapshot {
 }
 
 /**
- * Loads the newest usable snapshot into the shard's empty actors. Without one: JOURNAL_START. Throws JournalDamaged for
- * a snapshot of another journal.
+ * Loads the newest usable snapshot into the shard's empty actors. Without one, or when the store stays away and the
+ * journal has all its frames: JOURNAL_START. Throws JournalDamaged for a snapshot of another journal.
  */
 export async function loadSnapshot(empty: Shard, o: LoadOptions): Promise<LoadedSnapshot> {
   const passed = new Set<string>();
+  const store = new StoreAway(empty, o);
   let shard = empty;
-  for (let tries = 1; tries <= STORE_TRIES; ) {
+  for (;;) {
     let name: string | undefined;
     try {
       // Newer ones may have come, and older ones gone, while one was read.
       name = (await o.store.list(shard.id)).findLast((n) => !passed.has(n));
-      if (name === undefined) break;
+      if (name === undefined) return { shard, from: JOURNAL_START };
       return { shard, from: await load(shard, name, o) };
     } catch (e) {
-      if (e instanceof SnapshotUnusable && name !== undefined) {
-        passed.add(name);
-        o.onUnusable(name, e);
-      } else if (e instanceof SnapshotsUnavailable) {
-        if (tries++ === 1) o.onUnusable(null, e);
-        await o.sleep(STORE_PAUSE_MS);
-      } else throw e;
+      const isUnusable = e instanceof SnapshotUnusable && name !== undefined;
+      if (!isUnusable && !(e instanceof SnapshotsUnavailable)) throw e;
       if (name !== undefined) shard = o.anew();
+      if (isUnusable) {
+        passed.add(name as string);
+        o.onUnusable(name as string, e);
+      } else if (await store.isGivenUp(e)) return { shard, from: JOURNAL_START };
+      else await o.sleep(STORE_PAUSE_MS);
     }
   }
-  return { shard, from: JOURNAL_START };
+}
+
+/** A store that cannot be reached. */
+class StoreAway {
+  readonly #shard: Shard;
+  readonly #o: LoadOptions;
+  #sinceUs: number | null = null;
+  #isNeeded = false;
+
+  constructor(shard: Shard, o: LoadOptions) {
+    this.#shard = shard;
+    this.#o = o;
+  }
+
+  /** Whether the journal has to do. One that was purged cannot: then only the store knows what came before. */
+  async isGivenUp(error: SnapshotsUnavailable): Promise<boolean> {
+    const { clock, onUnusable, sleep } = this.#o;
+    if (this.#sinceUs === null) onUnusable(null, error);
+    this.#sinceUs ??= clock.monotonicUs();
+    if (this.#isNeeded || clock.monotonicUs() - this.#sinceUs < STORE_AWAY_MS * 1000) return false;
+    const { firstSequence } = await untilReachable(sleep, () => this.#shard.journal.state());
+    if (firstSequence <= 1) return true;
+    this.#isNeeded = true;
+    const why = `the journal begins at frame ${firstSequence}: the shard waits for its snapshots`;
+    onUnusable(null, new SnapshotsUnavailable(`${error.message}; ${why}`));
+    return false;
+  }
 }
 
 async function load(shard: Shard, name: string, o: LoadOptions): Promise<JournalPosition> {
@@ -249,6 +285,8 @@ function checkHead(header: SnapshotHead, shard: Shard, layout: string): void {
     const advice = "restore the journal, or remove the snapshots to begin anew";
     throw new JournalDamaged(`there is a snapshot of another journal, ${header.journal_id}: ${advice}`, header.frame);
   }
+  // Frames that it knows came again, as others. The journals themselves are what they should be.
+  if (!isOfRestore(header, shard.journal)) throw new SnapshotUnusable("of the journals before a restore");
 }
 
 async function loadSlices(shard: Shard, decoder: SnapshotDecoder, pause: () => Promise<void> | void): Promise<void> {

@@ -20,7 +20,7 @@ import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { roomFor, rowBytesMax, TENANT_BYTES, TENANTS_MAX } from "./frame_room.ts";
 import { orderByTime } from "./kernel/time_order.ts";
 import { ACCEPTED, type Decider, FULL, READ_AHEAD_ROWS, REFUSED, REPEATED } from "./program.ts";
-import { Poisoned, type Quarantine } from "./quarantine.ts";
+import { isOfProcess, Poisoned, type Quarantine } from "./quarantine.ts";
 import type { Shard } from "./shard.ts";
 import type { Tick } from "./tick.ts";
 import { EXCHANGE_DEVICE, EXCHANGE_DEVICE_EVENT, EXCHANGE_MERCHANT } from "./wire/exchange.ts";
@@ -100,6 +100,8 @@ export function stage(tick: Tick, shards: readonly Shard[], decider: Decider, qu
       tick.framesOpen++;
     }
   }
+  // It may be given up until the next tick, and then must not stay in memory.
+  reached = null;
 }
 
 /** Rows that others committed cannot be refused: when they cannot be folded, their shard ends for good. */
@@ -107,6 +109,10 @@ function foldInbox(tick: Tick, s: Shard): void {
   try {
     s.foldInbox(tick.inbox[s.id], INBOX_ROWS_MAX);
   } catch (cause) {
+    if (isOfProcess(cause)) {
+      fail(tick, s, new Poisoned(null, cause));
+      return;
+    }
     const why = cause instanceof Error ? cause.message : String(cause);
     fail(tick, s, new Error(`shard ${s.id} cannot fold what other shards committed: ${why}`, { cause }));
   }

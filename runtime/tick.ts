@@ -77,12 +77,19 @@ export class Tick {
     this.frames.fill(0);
     for (const i of this.inbox) i.n = 0;
     for (const t of this.tenants) t.clear();
-    this.repeats = [];
-    this.failures = [];
     this.payments = 0;
     this.framesOpen = 0;
     this.batchesOpen = block.batchCount;
     this.takenUs = nowUs;
+  }
+
+  /** Holds nothing of what it was about: a shard that was given up since must not stay in memory. */
+  clear(): void {
+    this.released = true;
+    this.owners.fill(null);
+    this.repeats = [];
+    this.failures = [];
+    this.block = EMPTY_BLOCK;
   }
 }
 

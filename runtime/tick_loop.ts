@@ -15,6 +15,7 @@ import type { TickObserver } from "./observer.ts";
 import type { Clock, Timers } from "./ports.ts";
 import type { Decider } from "./program.ts";
 import { Poisoned, type Quarantine } from "./quarantine.ts";
+import { Recalls } from "./recalls.ts";
 import type { Repeats } from "./repeats.ts";
 import type { Shard } from "./shard.ts";
 import { notTaken, type RemoteEntities, stage } from "./stage.ts";
@@ -84,7 +85,8 @@ export class TickLoop {
   #scheduled = false;
   #inboxTimer = false;
   /** A block waits for users that are not in memory. */
-  #recalling = false;
+  readonly #recalls: Recalls;
+  #advancing = false;
   #state: "running" | "draining" | "ended" = "running";
   #rate = 0;
   #rateRows = 0;
@@ -94,11 +96,13 @@ export class TickLoop {
     this.#o = o;
     this.#writers = o.sealers.map((sealer) => new RowsWriter(o.decider.shape, sealer, BLOCK_ROWS));
     this.#sent = o.shards.map(() => []);
+    const { shards, clock, timers } = o;
+    this.#recalls = new Recalls({ shards, clock, timers, lost: (s, error) => this.#lostUsers(s, error) });
     o.mailbox.onRows = () => this.#soon();
   }
 
   get idle(): boolean {
-    return this.#underWay === 0 && !this.#recalling && !this.#o.mailbox.waiting && !this.#inboxWaiting;
+    return this.#underWay === 0 && !this.#recalls.isUnderWay && !this.#o.mailbox.waiting && !this.#inboxWaiting;
   }
 
   /** Ticks between their first row and their last frame's acknowledgement. */
@@ -140,7 +144,7 @@ export class TickLoop {
 
   readonly #pump = (): void => {
     this.#scheduled = false;
-    if (this.#underWay >= TICKS_MAX || this.#recalling || this.#state === "ended") return;
+    if (this.#underWay >= TICKS_MAX || this.#recalls.isUnderWay || this.#state === "ended") return;
     const { mailbox, clock } = this.#o;
     const now = clock.monotonicUs();
     if (!mailbox.waiting) {
@@ -159,20 +163,9 @@ export class TickLoop {
 
   /** Its users that are not in memory come back first. What came behind it waits too: the order of arrival is kept. */
   #begin(block: RowBlock, now: number): void {
-    const recalls: Promise<void>[] = [];
-    for (const s of this.#o.shards) {
-      const recall = s.accepting ? s.actors.recall(block, s.id) : null;
-      if (recall !== null) recalls.push(recall.catch((error) => this.#lostUsers(s, error)));
-    }
-    if (recalls.length === 0) {
-      this.#run(block, now);
-      return;
-    }
-    this.#recalling = true;
-    Promise.all(recalls).then(() => {
-      this.#recalling = false;
-      this.#run(block, this.#o.clock.monotonicUs());
-      this.#soon();
+    this.#recalls.before(block, (hasWaited) => {
+      this.#run(block, hasWaited ? this.#o.clock.monotonicUs() : now);
+      if (hasWaited) this.#soon();
     });
   }
 
@@ -247,7 +240,7 @@ export class TickLoop {
         block.stagesUs[2] = this.#o.clock.monotonicUs() - asked;
         this.#advance();
       },
-      (e) => this.#fail(e as Error),
+      (e) => this.#fail(entry, e as Error),
     );
   }
 
@@ -261,10 +254,17 @@ export class TickLoop {
     this.#rateUs = now;
   }
 
+  /** Never within itself: a shard that is given up by a tick's decisions must not let the next tick's frames out. */
   #advance(): void {
-    while (this.#line.length > 0 && this.#line[0].ready && this.#canSend(this.#line[0].tick)) {
-      const entry = this.#line.shift() as LineEntry;
-      this.#finish(entry.tick, entry.ok);
+    if (this.#advancing) return;
+    this.#advancing = true;
+    try {
+      while (this.#line.length > 0 && this.#line[0].ready && this.#canSend(this.#line[0].tick)) {
+        const entry = this.#line.shift() as LineEntry;
+        this.#finish(entry.tick, entry.ok);
+      }
+    } finally {
+      this.#advancing = false;
     }
   }
 
@@ -455,16 +455,17 @@ export class TickLoop {
   #release(tick: Tick): void {
     if (tick.framesOpen > 0 || tick.batchesOpen > 0 || tick.released) return;
     const block = tick.block;
-    tick.released = true;
-    tick.owners.fill(null);
-    tick.block = EMPTY_BLOCK;
+    tick.clear();
     if (block !== EMPTY_BLOCK) this.#o.mailbox.giveBack(block);
     this.#pool.push(tick);
     this.#soon();
   }
 
-  #fail(error: Error): void {
+  /** Nothing is known about the tick's scores: no shard can go on, and its rows are answered so. */
+  #fail(entry: LineEntry, error: Error): void {
     for (const s of this.#o.shards) if (s.serving) this.shardStopped(s, error);
+    entry.ready = true;
+    this.#advance();
   }
 }
 

@@ -65,6 +65,14 @@ export class FraudActors implements ShardActors {
     this.users.passive?.step(rows);
   }
 
+  get isReplay(): boolean {
+    return this.users.windows.isUnbounded;
+  }
+
+  set isReplay(is: boolean) {
+    this.users.windows.isUnbounded = is;
+  }
+
   get repeatFrame(): number {
     return this.users.repeatFrame;
   }
@@ -73,10 +81,13 @@ export class FraudActors implements ShardActors {
     b.flags[r] = 0;
     const kind = b.kind[r];
     if (isPayment(kind)) {
-      const hasRoom = this.merchants.windows.events < this.#entityEventsMax;
+      const hasRoom = this.merchants.windows.events < this.#entityEventsMax || this.isReplay;
       return this.users.payment(b, r, matrix, frame, hasRoom);
     }
-    if (kind === ROW_EVENT) return this.users.event(b, r, frame, this.devices.windows.events < this.#entityEventsMax);
+    if (kind === ROW_EVENT) {
+      const hasRoom = this.devices.windows.events < this.#entityEventsMax || this.isReplay;
+      return this.users.event(b, r, frame, hasRoom);
+    }
     if (b.retracted[r] === 1 && b.code[r] === OutcomeKind.REVERSAL) {
       b.error[r] = ErrorCode.INVALID;
       b.errorField[r] = FIELD_RETRACTED;

@@ -157,7 +157,7 @@ export class UserActors {
     const known = this.#slotOf(code);
     if (known >= 0 && this.#isRepeat(b, r, known)) return REPEATED;
     // What is shed must leave no trace: replay does not see it.
-    if (!hasRoom || (known < 0 && w.events >= w.plan.eventsMax)) return FULL;
+    if (!hasRoom || (known < 0 && w.isFull)) return FULL;
     let slot = known;
     if (slot < 0) {
       slot = w.slot(b.user.hi[r], b.user.lo[r]);

@@ -152,6 +152,7 @@ function offline(shard: number, { id, records }: GoldenJournal): Journal {
   return {
     shard,
     id,
+    appends_max: 1,
     append: () => Promise.reject(new Error("a golden journal is only read")),
     tail: () => Promise.resolve(message(records.length)),
     read: (sequence) => Promise.resolve(sequence > records.length ? null : message(sequence)),

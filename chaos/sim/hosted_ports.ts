@@ -41,12 +41,14 @@ function over<T>(host: SimHost, call: () => Promise<T>): Promise<T> {
 class HostedJournal implements Journal {
   readonly shard: number;
   readonly id: string;
+  readonly appends_max: number;
   readonly #inner: Journal;
   readonly #host: SimHost;
 
   constructor(inner: Journal, host: SimHost) {
     this.shard = inner.shard;
     this.id = inner.id;
+    this.appends_max = inner.appends_max;
     this.#inner = inner;
     this.#host = host;
   }

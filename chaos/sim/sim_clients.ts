@@ -34,7 +34,7 @@ import type { SimHost } from "./sim_host.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { Traffic } from "./traffic.ts";
 import { Violation } from "./violation.ts";
-import { POISON_MERCHANT, POISON_USER } from "./watched_actors.ts";
+import { POISON_MERCHANT, POISON_RULE, POISON_USER } from "./watched_actors.ts";
 
 /** A node as clients see it: a host, and what listens there. */
 export interface Target {
@@ -156,10 +156,11 @@ export class SimClients {
     const w = this.#world;
     const tenant = this.#tenants[Math.floor(dice * this.#tenants.length)];
     const rows = Array.from({ length: 3 }, () => this.#row(tenant, []));
-    const isUser = w.chance(0.5);
-    const over = { amountMinor: BigInt(isUser ? POISON_USER : POISON_MERCHANT), currency: "EUR" };
+    const isMerchant = !w.chance(0.5);
+    const own = (dice * 1000) % 1 < 0.5 ? POISON_RULE : POISON_USER;
+    const over = { amountMinor: BigInt(isMerchant ? POISON_MERCHANT : own), currency: "EUR" };
     const payment = this.#traffic.payment(over);
-    rows.splice(1, 0, { tenant, payment, expect: isUser ? "failed" : "either", answer: null, done: false });
+    rows.splice(1, 0, { tenant, payment, expect: isMerchant ? "either" : "failed", answer: null, done: false });
     this.payments += rows.length;
     this.#send(rows, KIND_STREAM, tenant);
   }

@@ -16,7 +16,7 @@ import { StoredDecisions } from "../../deploy/node/stored_decisions.ts";
 import { CallDesk } from "../../gateway/calls/call_desk.ts";
 import type { DecisionTexts } from "../../gateway/codec/reason_texts.ts";
 import { NO_TRACING } from "../../gateway/metrics/tracing.ts";
-import { BLOCK_ROWS, FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
+import { BLOCK_ROWS, FLAG_LATE, ROW_PAYMENT, type RowBlock } from "../../proto/columns.ts";
 import { SectionSealer } from "../../proto/frame/sealer.ts";
 import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
 import { MemoryPassive } from "../../runtime/kernel/testkit/memory_passive.ts";
@@ -27,7 +27,7 @@ import { keyText } from "../oracle/journal_row.ts";
 import { HostedLeases, hostedJournals, type SimDisk } from "./hosted_ports.ts";
 import type { SimHost } from "./sim_host.ts";
 import { type InferenceWeather, treeEngine } from "./tree_engine.ts";
-import { type MerchantAnswers, WatchedActors } from "./watched_actors.ts";
+import { type MerchantAnswers, PlannedPoison, POISON_RULE, WatchedActors } from "./watched_actors.ts";
 
 /** What all nodes of a simulated cluster share and none changes. */
 export interface SimProgram {
@@ -173,7 +173,18 @@ async function makeDecider(o: ProcessOptions): Promise<FraudDecider> {
   });
   const scoring: Scoring = { inference, explainer, model: program.model.card.name };
   const { ruleSet, tenants } = program;
-  return new FraudDecider(scoring, ruleSet, new Policy(ruleSet), new TestCards(tenants.length), () => {});
+  return new FailingDecider(scoring, ruleSet, new Policy(ruleSet), new TestCards(tenants.length), () => {});
+}
+
+/** As nodes have it, with a rule that fails on some payments. */
+class FailingDecider extends FraudDecider {
+  override decide(b: RowBlock, from: number, to: number, matrix: Float32Array): void {
+    super.decide(b, from, to, matrix);
+    for (let r = from; r < to; r++) {
+      if (b.error[r] !== 0 || b.kind[r] !== ROW_PAYMENT) continue;
+      if (b.amountMinor[r] === POISON_RULE) throw new PlannedPoison("rule");
+    }
+  }
 }
 
 /** Keeps the user's window columns of each acknowledged decision. */

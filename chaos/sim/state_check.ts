@@ -72,7 +72,8 @@ async function rebuilt(
   let from: JournalPosition = JOURNAL_START;
   if (disk !== null) {
     const rest = { layout: `${SNAPSHOT_LAYOUT}`, onUnusable: () => {}, pause: () => {}, sleep: () => never() };
-    ({ shard, from } = await loadSnapshot(shard, { store: disk, anew, ...rest }));
+    const clock = { monotonicUs: () => 0 };
+    ({ shard, from } = await loadSnapshot(shard, { store: disk, anew, clock, ...rest }));
   }
   const folder = new FrameFolder(shard, cluster.shards, decider, FEATURES_VERSION, tenantIndex(tenants));
   // Once for each frame is enough, and behind a snapshot only some would come.

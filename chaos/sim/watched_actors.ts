@@ -16,11 +16,15 @@ const LATE_EVENTS_MAX = 16_384;
 /** An answer's columns are float32, and the standard deviation has an error of its own. */
 const TOLERANCE = 1e-6;
 
-/** Amounts, minor units, of payments that an actor fails on, half of the row done: its user's, or its merchant's. */
+/**
+ * Amounts, minor units, of payments that an actor fails on, half of the row done: its user's, its merchant's, or the
+ * rules behind both.
+ */
 export const POISON_USER = 700_001;
 export const POISON_MERCHANT = 700_002;
+export const POISON_RULE = 700_003;
 
-/** What those actors throw. */
+/** What those throw. */
 export class PlannedPoison extends Error {
   override name = "PlannedPoison";
 }

@@ -66,21 +66,21 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a damaged frame is sent over",
-    seed: 7,
+    seed: 12,
     file: "proto/frame/frame_header.ts",
     from: "if (!sameChecksum(digest.subarray(0, CHECKSUM_BYTES), header.checksum)) {",
     to: "if (digest.length === 0) {",
   },
   {
     name: "a journal made anew is trusted",
-    seed: 37,
+    seed: 78,
     file: "runtime/snapshots.ts",
     from: "if (header.journal_id !== shard.journal.id) {",
     to: 'if (header.journal_id !== shard.journal.id) { throw new SnapshotUnusable("of another journal");',
   },
   {
     name: "a lost tail is taken for the past",
-    seed: 14,
+    seed: 13,
     file: "runtime/journal/committer.ts",
     from: "if (tail === null || sequence < committed.sequence) {",
     to: 'if (tail === null || sequence < committed.sequence) { return "nothing";',
@@ -118,14 +118,14 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an owner whose journal server is in the minority says not found",
-    seed: 5018,
+    seed: 33,
     file: "runtime/repeats.ts",
     from: "await this.#hasMajority();",
     to: "",
   },
   {
     name: "rows of a stopped shard are answered as decided",
-    seed: 17,
+    seed: 2,
     file: "runtime/tick_loop.ts",
     from:
       "for (let i = 0; i < tick.counts[s.id]; i++) tick.block.error[tick.rows[s.id][i]] = ErrorCode.UNAVAILABLE;" +
@@ -173,7 +173,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an older revision of an outcome wins",
-    seed: 25,
+    seed: 133,
     file: "actors/user/user_actors.ts",
     from: "if (standing >= b.revision[r]) {",
     to: "if (standing === b.revision[r]) {",
@@ -266,9 +266,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a tick does not wait for its users",
     seed: 3,
-    file: "runtime/tick_loop.ts",
-    from: "s.accepting ? s.actors.recall(block, s.id) : null;",
-    to: "null as ReturnType<typeof s.actors.recall>;",
+    file: "runtime/recalls.ts",
+    from: "const recall = s.actors.recall(block, s.id);",
+    to: "const recall = null as ReturnType<typeof s.actors.recall>;",
   },
   {
     name: "sealed sections share a nonce",

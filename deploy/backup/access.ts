@@ -1,15 +1,21 @@
 /** How maintenance commands reach a cluster's journals: at a running server, or over a folder that is at rest. */
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { NatsLink } from "../../runtime/nats/connection.ts";
 import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
 import { JetStreamMaintenance } from "../../runtime/nats/journal_maintenance.ts";
+import { JournalUnavailable } from "../../runtime/ports.ts";
 import { WrongArgument } from "../commands/arguments.ts";
+import { LocalNats, serversIn } from "../commands/local_nats.ts";
 import { codeOf } from "../engines/errors.ts";
 import { DATA_DIR } from "../engines/files.ts";
 import { startNats } from "../engines/nats.ts";
 import { credentialsFile } from "../engines/nats_users.ts";
 import { connectAs, type NatsAccess } from "../node/nats_access.ts";
+
+const ELECTED_MS = 60_000;
+const POLL_MS = 200;
 
 /** Of a data folder: the logins of its nats-server's users. */
 const USERS_DIR = "nats-users";
@@ -22,21 +28,22 @@ export interface Access {
 }
 
 export const ACCESS_HELP = `\
-  --data-dir DIR            the cluster's folder (default data): its ready.json names the server; when nothing runs
-                            there, a server is started over DIR/nats for the while
+  --data-dir DIR            the cluster's folder (default: data/cluster or data, whichever runs or has journals): its
+                            ready.json names the server; when nothing runs there, servers of our own read the journals
+                            for the while
   --nats-url URL            the journals of this server (several of one cluster with commas between them)
   --nats-credentials FILE   login of the maintenance account (default: that of the data folder, if it has one)
   --nats-tls-ca FILE        certificate of the authority that vouches for the server (default: likewise)`;
 
 export const ACCESS_OPTIONS = {
-  "data-dir": { type: "string", default: DATA_DIR },
+  "data-dir": { type: "string" },
   "nats-url": { type: "string" },
   "nats-credentials": { type: "string" },
   "nats-tls-ca": { type: "string" },
 } as const;
 
 export interface AccessArguments {
-  readonly "data-dir": string;
+  readonly "data-dir"?: string | undefined;
   readonly "nats-url"?: string | undefined;
   readonly "nats-credentials"?: string | undefined;
   readonly "nats-tls-ca"?: string | undefined;
@@ -44,7 +51,7 @@ export interface AccessArguments {
 
 /** Reaches the journals that the arguments name; whoever gets it closes it. */
 export async function reach(args: AccessArguments, say: (line: string) => void): Promise<Access> {
-  const data_dir = resolve(args["data-dir"]);
+  const data_dir = dataFolder(args);
   const running = runningServer(data_dir);
   const nats_url = args["nats-url"] ?? running?.nats_url;
   const kept = credentialsFile(join(data_dir, USERS_DIR), "maintenance");
@@ -54,12 +61,20 @@ export async function reach(args: AccessArguments, say: (line: string) => void):
     ...(nats_credentials === undefined ? {} : { nats_credentials }),
     ...(nats_tls_ca === undefined ? {} : { nats_tls_ca }),
   };
+  say(nats_url === undefined ? `folder ${data_dir}` : `folder ${data_dir}, server ${nats_url}`);
   if (nats_url !== undefined) return accessOf(await connectAs({ nats_url, ...named }, "journals"), async () => {});
-  if (!existsSync(join(data_dir, "nats", "store"))) {
-    throw new WrongArgument(`nothing runs in ${data_dir}, nor are journals of one server in it: say --nats-url`);
-  }
-  say(`nothing runs in ${data_dir}: its journals are read by a server of our own`);
-  return over(data_dir, nats_credentials);
+  const servers = serversIn(data_dir);
+  if (servers === 0) throw new WrongArgument(`nothing runs in ${data_dir}, nor are journals in it: say --nats-url`);
+  say(`nothing runs in ${data_dir}: its journals are read by ${servers === 1 ? "a server" : "servers"} of our own`);
+  return servers === 1 ? over(data_dir, nats_credentials) : overSeveral(data_dir, servers, say);
+}
+
+/** The folder asked for, else the first of those that commands use by default that runs, or that has journals. */
+export function dataFolder(args: AccessArguments): string {
+  if (args["data-dir"] !== undefined) return resolve(args["data-dir"]);
+  const folders = [join(DATA_DIR, "cluster"), DATA_DIR].map((folder) => resolve(folder));
+  const runs = folders.find((folder) => existsSync(join(folder, "ready.json")));
+  return runs ?? folders.find((folder) => serversIn(folder) > 0) ?? resolve(DATA_DIR);
 }
 
 /** Journals in a new folder, with logins of their own. */
@@ -77,6 +92,39 @@ async function over(data_dir: string, nats_credentials: string | undefined): Pro
   } catch (error) {
     await engine.stop();
     throw error;
+  }
+}
+
+/** By the servers of a cluster's folder; a majority of them elects a leader for each journal first. */
+async function overSeveral(data_dir: string, servers: number, say: (line: string) => void): Promise<Access> {
+  const nats = await LocalNats.start({ data_dir, servers, port: 0, say });
+  try {
+    await nats.elected();
+    const access = accessOf(await connectAs(nats.access("maintenance"), "journals"), () => nats.stop());
+    try {
+      await leadersOf(access.maintenance);
+    } catch (error) {
+      await access.link.close();
+      throw error;
+    }
+    return access;
+  } catch (error) {
+    await nats.stop();
+    throw error;
+  }
+}
+
+/** Resolves when each journal has a leader, who answers for it. */
+async function leadersOf(maintenance: JetStreamMaintenance): Promise<void> {
+  const deadline_ms = performance.now() + ELECTED_MS;
+  for (;;) {
+    try {
+      await maintenance.list();
+      return;
+    } catch (error) {
+      if (!(error instanceof JournalUnavailable) || performance.now() > deadline_ms) throw error;
+      await delay(POLL_MS);
+    }
   }
 }
 

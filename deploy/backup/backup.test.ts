@@ -105,9 +105,11 @@ test("behind a restore the epoch is far higher, never twice the same, and the jo
   const to = join(folder, "backup");
   await backup(store, to);
   const epochs = new Set<number | null>();
+  const ids = new Set<string | undefined>();
   for (const name of ["a", "b"]) {
     const { store: made, epoch } = await restore(to, join(folder, name), 20);
     epochs.add(epoch);
+    ids.add((await made.open(0)).restoreId);
     assert.ok(epoch !== null && epoch > 1000);
     const end = await replay(await made.open(0), JOURNAL_START, () => {}, noSleep);
     // 20 frames, Takeover, Release.
@@ -115,6 +117,7 @@ test("behind a restore the epoch is far higher, never twice the same, and the jo
     assert.deepEqual(made.records(0).slice(0, 20), store.records(0).slice(0, 20));
   }
   assert.equal(epochs.size, 2);
+  assert.ok(ids.size === 2 && !ids.has(""), "each restore has an id of its own");
 });
 
 test("only a restore may raise the epoch by more than one", async () => {

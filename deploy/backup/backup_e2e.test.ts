@@ -153,7 +153,10 @@ async function restoredAtRest(
   const data_dir = join(r.folder, "at-rest");
   const at = new Date(r.at_us / 1000).toISOString();
   const report = await command<RestoreReport>("restore", ["--from", r.to, "--data-dir", data_dir, "--at", at]);
-  assert.ok(report.cut.every((c) => c.dropped === 0 && c.last_time_us <= r.at_us));
+  assert.ok(
+    report.cut.every((c) => c.dropped === 0 && c.last_time_us <= r.at_us),
+    JSON.stringify({ at_us: r.at_us, cut: report.cut }),
+  );
   const here = await serve(data_dir);
   try {
     await here.node.quiet();

@@ -19,6 +19,7 @@ import {
   JournalUnavailable,
 } from "../../runtime/ports.ts";
 import { tryLock } from "../engines/lock.ts";
+import { liesWithin } from "./cut.ts";
 import { BackupError } from "./errors.ts";
 import { copyKept, copyMissing, namesIn, partsOf, SECRET_FILES } from "./folder.ts";
 import {
@@ -29,6 +30,7 @@ import {
   MANIFEST_FORMAT,
   type Manifest,
   readManifest,
+  standsIn,
   writeManifest,
 } from "./manifest.ts";
 import { readSnapshot, type SnapshotPlace, type VerifiedSnapshot, verifiedSnapshots } from "./places.ts";
@@ -46,7 +48,7 @@ export interface BackupPlan {
   readonly journals: JournalStore;
   readonly maintenance: Pick<JournalMaintenance, "list">;
   readonly places: readonly SnapshotPlace[];
-  /** Folders of nodes, whose archived rule sets explain old decisions. */
+  /** Folders of nodes and of what they share, whose archived rule sets explain old decisions. */
   readonly nodes: readonly string[];
   /** Folder with the secrets; null: they are not copied. */
   readonly secrets_from: string | null;
@@ -136,8 +138,10 @@ class BackupRun {
     this.#total = facts.reduce((sum, f) => sum + f.lastSequence - this.#firstOf(f) + 1, 0);
     this.#done = this.#manifest.journals.reduce((sum, j) => sum + Math.max(0, lastFrame(j) - firstFrame(j) + 1), 0);
     const before = this.#manifest.journals.map(lastFrame);
-    for (const f of facts) await this.#copyJournal(f);
+    // Snapshots first: what one has folded of any journal stands there by now, and is copied behind it.
     for (const f of facts) await this.#copySnapshots(f);
+    for (const f of facts) await this.#copyJournal(f);
+    this.#checkPurged();
     await this.#copyFiles();
     return this.#report(before);
   }
@@ -247,21 +251,30 @@ class BackupRun {
 
   /** A journal that begins later than with its first frame is nothing without a snapshot. */
   async #copySnapshots(f: JournalFacts): Promise<void> {
-    const known = this.#manifest.journals[f.shard];
-    if (firstFrame(known) === 1) return;
+    const first = this.#firstOf(f);
+    if (first === 1) return;
     const journal = await this.#p.journals.open(f.shard);
     for (const place of this.#p.places) {
       for (const snapshot of await verifiedSnapshots(place, journal, this.#p.say)) {
         const { frame } = snapshot.head;
         const isThere = this.#manifest.snapshots.some((s) => s.shard === f.shard && s.frame === frame);
-        if (isThere || frame < firstFrame(known) || frame > lastFrame(known)) continue;
+        if (isThere || frame < first) continue;
         const copied = await this.#copySnapshot(place, snapshot);
         await this.#keep({ snapshots: [...this.#manifest.snapshots, copied] });
       }
     }
-    if (this.#manifest.snapshots.some((s) => s.shard === f.shard)) return;
-    const message = `shard ${f.shard} begins at frame ${firstFrame(known)} and no snapshot of it was found`;
-    throw new BackupError("no_snapshot", `${message}: name where its snapshots are`);
+  }
+
+  /** Rejects a backup that could not be restored to its end. */
+  #checkPurged(): void {
+    const { journals, snapshots } = this.#manifest;
+    const cut = journals.map(lastFrame);
+    for (const journal of journals) {
+      const first = firstFrame(journal);
+      if (first === 1 || snapshots.some((s) => standsIn(journal, s) && liesWithin(cut, s))) continue;
+      const message = `shard ${journal.shard} begins at frame ${first} and no snapshot of it was found`;
+      throw new BackupError("no_snapshot", `${message} that lies within the backup: name where its snapshots are`);
+    }
   }
 
   async #copySnapshot(place: SnapshotPlace, { name, head }: VerifiedSnapshot): Promise<BackedUpSnapshot> {

@@ -71,6 +71,11 @@ export function lastFrame(journal: BackedUpJournal): number {
   return journal.segments.at(-1)?.last ?? 0;
 }
 
+/** Whether a snapshot of the backup is one of that journal, and the frames behind it are there. */
+export function standsIn(journal: BackedUpJournal, { shard, frame }: BackedUpSnapshot): boolean {
+  return shard === journal.shard && frame + 1 >= firstFrame(journal);
+}
+
 /** The manifest of a backup's folder; null when there is none. Rejects with BackupError. */
 export async function readManifest(folder: string): Promise<Manifest | null> {
   const path = join(folder, FILE);

@@ -6,7 +6,7 @@ import { SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
 import { hex } from "../../proto/frame/frame_header.ts";
 import { checkFrame } from "../../runtime/journal/checked.ts";
 import { type Journal, type SnapshotStore, SnapshotUnusable } from "../../runtime/ports.ts";
-import { SnapshotDecoder, type SnapshotHead } from "../../runtime/snapshot_format.ts";
+import { isOfRestore, SnapshotDecoder, type SnapshotHead } from "../../runtime/snapshot_format.ts";
 import { SnapshotFiles } from "../node/snapshot_files.ts";
 import { snapshotStore } from "../node/snapshot_url.ts";
 
@@ -92,6 +92,7 @@ async function checkPlace(journal: Journal, head: SnapshotHead, checksum: string
   if (head.layout !== `${SNAPSHOT_LAYOUT}`) throw new SnapshotUnusable(`of the layout ${head.layout}`);
   if (head.shard !== journal.shard) throw new SnapshotUnusable(`of shard ${head.shard}`);
   if (head.journal_id !== journal.id) throw new SnapshotUnusable(`of another journal, ${head.journal_id}`);
+  if (!isOfRestore(head, journal)) throw new SnapshotUnusable("of the journals before a restore");
   const message = await journal.read(head.frame);
   if (message === null) throw new SnapshotUnusable(`its frame ${head.frame} is not in the journal`);
   const frame = checkFrame(journal, message, { checksum: null, epoch: 0 });

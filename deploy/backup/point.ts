@@ -5,7 +5,14 @@ import { FrameError, formatOf, HEADER_BYTES, KIND_ROWS, kindOf } from "../../pro
 import { RowsDamaged, RowsReader } from "../../proto/frame/rows_reader.ts";
 import { consistentCut, FoldMarks, liesWithin } from "./cut.ts";
 import { BackupError } from "./errors.ts";
-import { type BackedUpJournal, type BackedUpSnapshot, firstFrame, lastFrame, type Manifest } from "./manifest.ts";
+import {
+  type BackedUpJournal,
+  type BackedUpSnapshot,
+  firstFrame,
+  lastFrame,
+  type Manifest,
+  standsIn,
+} from "./manifest.ts";
 import { readFrames } from "./segment.ts";
 
 export interface ShardCut {
@@ -89,7 +96,7 @@ function cutOf(journal: BackedUpJournal, scanned: Scan, cut: readonly number[], 
   const { shard } = journal;
   const first = firstFrame(journal);
   const last = cut[shard];
-  const snapshots = manifest.snapshots.filter((s) => s.shard === shard && liesWithin(cut, s));
+  const snapshots = manifest.snapshots.filter((s) => standsIn(journal, s) && liesWithin(cut, s));
   // The frame of a snapshot is there: it is compared when the journal is read on behind it.
   if (first > 1 && snapshots.length === 0) {
     const message = `shard ${shard} begins at frame ${first}, and no snapshot of the backup lies before that moment`;

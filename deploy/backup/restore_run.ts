@@ -5,6 +5,9 @@
  * Behind the last frame stand a Takeover of a much higher epoch and a Release. The frames that followed once come again
  * with other content; a sealed section's nonce has the epoch in it, and (epoch, frame) must not come twice under one
  * key: neither with what the old cluster wrote, nor with what another restore of the same backup will write.
+ *
+ * Journals and snapshots also get an id of the restore. A snapshot of the same journal id that is not of this restore
+ * may know of frames that are others now, of its own shard or of any other, and is not loaded.
  */
 import { randomBytes, randomInt } from "node:crypto";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
@@ -14,6 +17,7 @@ import { JOURNAL_START, type JournalPosition, positionOf, readTail } from "../..
 import { verifyNext } from "../../runtime/journal/replay.ts";
 import { RESTORE_NODE, sealOwnerFrame } from "../../runtime/journal/takeover.ts";
 import type { Journal, JournalMaintenance, JournalStore, SnapshotStore } from "../../runtime/ports.ts";
+import { withHead } from "../../runtime/snapshot_format.ts";
 import { sha256File } from "../engines/files.ts";
 import { SnapshotFiles } from "../node/snapshot_files.ts";
 import { BackupError } from "./errors.ts";
@@ -30,7 +34,7 @@ const EPOCHS_RANDOM = 2 ** 24;
 const EPOCH_MAX = 2 ** 32 - 1;
 /** In the folder that is made, as long as not all of it is there. */
 const MARKER = "restore.partial";
-/** Frames under way to the server at once. */
+/** Frames under way to the server at once, unless the journal takes one at a time. */
 const IN_FLIGHT = 16;
 
 /** Journals of the folder that is made, and the end of the server that keeps them. */
@@ -106,17 +110,18 @@ async function build(plan: RestorePlan, manifest: Manifest, cuts: readonly Shard
   const folder = `${plan.data_dir}.partial`;
   await beginFolder(folder);
   const epoch = raisedEpoch(manifest);
+  const restoreId = randomBytes(16).toString("hex");
   const made = await plan.open(folder);
   try {
     let done = 0;
     for (const cut of cuts) {
       const onFrame = (): void => plan.onFrames("writing", ++done, framesOf(cuts));
-      await restoreJournal(plan, manifest, cut, { made, epoch, onFrame });
+      await restoreJournal(plan, manifest, cut, { made, epoch, restoreId, onFrame });
     }
   } finally {
     await made.close();
   }
-  await restoreFiles(plan.from, folder, manifest, cuts);
+  await restoreFiles(plan.from, folder, manifest, { cuts, restoreId });
   await rm(join(folder, MARKER));
   // It was empty; a folder that is not any more stays, and the rename fails.
   await rename(folder, plan.data_dir);
@@ -143,13 +148,15 @@ function raisedEpoch(manifest: Manifest): number {
 interface Into {
   readonly made: NewJournals;
   readonly epoch: number;
+  readonly restoreId: string;
   readonly onFrame: () => void;
 }
 
 async function restoreJournal(plan: RestorePlan, manifest: Manifest, cut: ShardCut, into: Into): Promise<void> {
   const known = manifest.journals[cut.shard];
-  const { made, epoch, onFrame } = into;
-  await made.maintenance.create(cut.shard, { id: known.id, shards: manifest.shards, firstSequence: cut.first });
+  const { made, epoch, restoreId, onFrame } = into;
+  const as = { id: known.id, shards: manifest.shards, firstSequence: cut.first, restoreId };
+  await made.maintenance.create(cut.shard, as);
   const journal = await made.journals.open(cut.shard);
   const writer = new FrameWriter(journal);
   let at: JournalPosition = JOURNAL_START;
@@ -199,7 +206,7 @@ class FrameWriter {
 
   async append(bytes: Uint8Array, sequence: number): Promise<void> {
     this.#under.push({ sequence, result: this.#journal.append(bytes, sequence - 1) });
-    if (this.#under.length >= IN_FLIGHT) await this.#first();
+    if (this.#under.length >= (this.#journal.appends_max === 1 ? 1 : IN_FLIGHT)) await this.#first();
   }
 
   async flush(): Promise<void> {
@@ -238,10 +245,10 @@ async function restoreFiles(
   from: string,
   folder: string,
   manifest: Manifest,
-  cuts: readonly ShardCut[],
+  { cuts, restoreId }: { readonly cuts: readonly ShardCut[]; readonly restoreId: string },
 ): Promise<void> {
   const store = new SnapshotFiles(join(folder, "snapshots"));
-  for (const snapshot of cuts.flatMap((c) => c.snapshots)) await restoreSnapshot(from, store, snapshot);
+  for (const snapshot of cuts.flatMap((c) => c.snapshots)) await restoreSnapshot(from, store, snapshot, restoreId);
   await copyMissing(join(from, "rule-sets"), join(folder, "rule-sets"));
   if (manifest.has_secrets) {
     for (const name of SECRET_FILES) await copyKept(join(from, "secrets", name), join(folder, name), 0o600);
@@ -249,12 +256,17 @@ async function restoreFiles(
   await writeFile(join(folder, "shards"), `${manifest.shards}\n`, { flush: true });
 }
 
-async function restoreSnapshot(from: string, store: SnapshotStore, snapshot: BackedUpSnapshot): Promise<void> {
+async function restoreSnapshot(
+  from: string,
+  store: SnapshotStore,
+  snapshot: BackedUpSnapshot,
+  restoreId: string,
+): Promise<void> {
   const path = join(from, snapshot.file);
   const sha256 = await sha256File(path).catch((e: Error) => e.message);
   if (sha256 !== snapshot.sha256) throw new BackupError("damaged", `${path} is damaged`);
   const out = await store.create(snapshot.shard, snapshot.name);
-  for await (const part of partsOf(path)) await out.write(part);
+  for await (const part of withHead(partsOf(path), { restore_id: restoreId })) await out.write(part);
   await readSnapshot(out.readBack());
   await out.publish();
 }

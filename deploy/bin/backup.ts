@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { ACCESS_HELP, ACCESS_OPTIONS, reach } from "../backup/access.ts";
+import { ACCESS_HELP, ACCESS_OPTIONS, dataFolder, reach } from "../backup/access.ts";
 import { runBackup } from "../backup/backup_run.ts";
 import { nodeFolders, snapshotPlaces } from "../backup/places.ts";
 import { given, runCommand } from "../commands/arguments.ts";
@@ -20,7 +20,7 @@ ${ACCESS_HELP}
                             they are copied where a journal was purged
   --with-secrets            also tenants.json, secrets.json and cluster.key. WITHOUT THEM NOTHING OF A RESTORED CLUSTER
                             CAN BE OPENED: keep them somewhere, if not here. With them, who has the folder has all
-  --config-dir DIR          where those are (default: the data folder)
+  --config-dir DIR          where those are, and the nodes' rule sets (default: the data folder)
   --json                    prints the summary as JSON
   --help                    this text
 
@@ -40,7 +40,8 @@ const OPTIONS = {
 await runCommand(HELP, async (signal) => {
   const { values: args } = parseArgs({ options: OPTIONS, allowPositionals: false });
   const folder = resolve(given("to", args.to));
-  const data_dir = resolve(args["data-dir"]);
+  const data_dir = dataFolder(args);
+  const config_dir = resolve(args["config-dir"] ?? data_dir);
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   const access = await reach(args, say);
   const now_us = (): number => performance.now() * 1000;
@@ -53,8 +54,8 @@ await runCommand(HELP, async (signal) => {
       journals: access.journals,
       maintenance: access.maintenance,
       places: snapshotPlaces(args["snapshot-url"], data_dir, nodes, process.env),
-      nodes,
-      secrets_from: args["with-secrets"] ? resolve(args["config-dir"] ?? data_dir) : null,
+      nodes: [config_dir, ...nodes],
+      secrets_from: args["with-secrets"] ? config_dir : null,
       code: version,
       wallUs: () => Date.now() * 1000,
       pause: delay,

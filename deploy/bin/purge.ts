@@ -3,7 +3,7 @@
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { ACCESS_HELP, ACCESS_OPTIONS, reach } from "../backup/access.ts";
+import { ACCESS_HELP, ACCESS_OPTIONS, dataFolder, reach } from "../backup/access.ts";
 import { BackupError } from "../backup/errors.ts";
 import { readManifest } from "../backup/manifest.ts";
 import { nodeFolders, snapshotPlaces } from "../backup/places.ts";
@@ -23,7 +23,9 @@ ${ACCESS_HELP}
   --help                    this text
 
 Kept is what the older of two verified snapshots at every place, an inbox, the retry horizon or the backup needs, and
-always the newest frame. A node that has no snapshot of its own, nor a shared one, holds all.
+always the newest frame. A node that has no snapshot of its own, nor a shared one, holds all. Nodes are those with a
+folder in --data-dir: others, with snapshots of their own elsewhere, hold nothing, and say JournalPurged when they need
+what is gone. Give all nodes one --snapshot-url then, and name it here.
 Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 interrupted.`;
 
 const OPTIONS = {
@@ -47,7 +49,7 @@ await runCommand(HELP, async () => {
   const access = await reach(args, say);
   try {
     const { journals, maintenance } = access;
-    const data_dir = resolve(args["data-dir"]);
+    const data_dir = dataFolder(args);
     const places = snapshotPlaces(args["snapshot-url"], data_dir, await nodeFolders(data_dir), process.env);
     const done = await runPurge({ journals, maintenance, places, backup, horizon_us, dry_run: args["dry-run"], say });
     if (args.json) process.stdout.write(`${JSON.stringify(done, null, 2)}\n`);

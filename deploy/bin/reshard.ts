@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { openIdentity } from "../../gateway/identity/identity.ts";
-import { ACCESS_HELP, ACCESS_OPTIONS, reach } from "../backup/access.ts";
+import { ACCESS_HELP, ACCESS_OPTIONS, dataFolder, reach } from "../backup/access.ts";
 import { given, runCommand, wholeIn } from "../commands/arguments.ts";
 import { DEFAULT_RULES } from "../node/fraud_node.ts";
 import { count, Progress } from "../progress.ts";
@@ -26,7 +26,8 @@ ${ACCESS_HELP}
 All rows with their decisions are written to new journals beside the old ones; these are read back, folded and
 compared; the old ones are kept as streams FG_WAS_<N>_SHARDS_<id>_J<shard> (remove them when nobody wants them); then
 the new ones take their place. It needs three times the room of the journals. Ended at any point, run it again.
-Snapshots that nodes share (--snapshot-url) are of the old journals: start the nodes with another URL.
+Rows that nodes decided in between are never removed. Snapshots are of the old journals: those in the data folder are
+set aside; nodes that share others (--snapshot-url) are to be started with another URL.
 Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 130 interrupted.`;
 
 const OPTIONS = {
@@ -40,7 +41,7 @@ const OPTIONS = {
 await runCommand(HELP, async (signal) => {
   const { values: args } = parseArgs({ options: OPTIONS, allowPositionals: false });
   const shards = wholeIn("shards", given("shards", args.shards), 1, 64);
-  const data_dir = resolve(args["data-dir"]);
+  const data_dir = dataFolder(args);
   const config_dir = resolve(args["config-dir"] ?? data_dir);
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   const tenants_path = join(config_dir, "tenants.json");
@@ -69,7 +70,7 @@ await runCommand(HELP, async (signal) => {
     });
     const changed = await tellNodeFolders(data_dir, shards);
     if (args.json) process.stdout.write(`${JSON.stringify({ ...report, node_folders: changed }, null, 2)}\n`);
-    else if (report.rows === 0) process.stdout.write(`there are ${shards} shards already\n`);
+    else if (report.before === shards) process.stdout.write(`there are ${shards} shards already\n`);
     else {
       const { before, rows, frames_before, frames_after, kept } = report;
       process.stdout.write(

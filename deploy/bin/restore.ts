@@ -21,7 +21,9 @@ const HELP = `npm run restore -- --from DIR --data-dir NEW     a new data folder
 
 The journals get their ids and frame numbers back. Frames up to TIME of each shard come back, but for the few that build
 on frames of other shards after TIME. Nodes of the cluster that was must have ended. Then start on it:
-npm start -- --data-dir NEW --shards N, or npm run cluster -- --data-dir NEW --shards N.
+npm start -- --data-dir NEW --shards N, or npm run cluster -- --data-dir NEW --shards N. Its journals are those of one
+nats-server. Let it keep its snapshots in NEW, or at another --snapshot-url than the cluster that was: the old ones
+there are not loaded, and new ones, whose frames have lower numbers, would be taken for the oldest and removed.
 Exit codes: 0 restored, 1 failed (a damaged file is named), 2 wrong arguments, 130 interrupted.`;
 
 const OPTIONS = {

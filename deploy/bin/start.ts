@@ -14,6 +14,7 @@ import { createDemoTenant } from "../../gateway/identity/identity.ts";
 import { createLog } from "../../gateway/log.ts";
 import { FORMAT_NEWEST, FORMAT_OLDEST } from "../../proto/frame/frame_header.ts";
 import { NODE_ROLES, type NodeRole } from "../../runtime/wire/announcement.ts";
+import { serversIn } from "../commands/local_nats.ts";
 import { DemoFeed } from "../demo/feed.ts";
 import { KeptNats } from "../engines/kept_nats.ts";
 import { credentialsFile } from "../engines/nats_users.ts";
@@ -29,6 +30,7 @@ import {
   startFraudNode,
 } from "../node/fraud_node.ts";
 import { LiveLine } from "../node/live_line.ts";
+import { requireSecrets } from "../node/secrets_guard.ts";
 import { checkStore, SnapshotUrlError, snapshotStore } from "../node/snapshot_url.ts";
 import { printWelcome } from "../node/welcome.ts";
 
@@ -153,7 +155,7 @@ const data_dir = resolve(args["data-dir"]);
 const ready_file = join(data_dir, "ready.json");
 /** Of our own nats-server. */
 const users_dir = join(data_dir, "nats-users");
-await mkdir(join(data_dir, "logs"), { recursive: true });
+await mkdir(join(data_dir, "logs"), { recursive: true }).catch((e: Error) => fail(`--data-dir: ${e.message}`, 2));
 const log_file = args.log ?? join(data_dir, "logs", "node.log");
 const log = createLog({ name: "fraudguard", ...(log_file === "-" ? {} : { to: await openLog(log_file) }) });
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -278,14 +280,16 @@ async function main(): Promise<void> {
   const nats_port = whole("nats-port", args["nats-port"], 0, 65535);
   const role = roleOf();
   const access = natsAccess();
-  say("starting nats-server ...");
+  const config_dir = resolve(args["config-dir"] ?? data_dir);
   if (args["nats-url"] === undefined) {
+    if (serversIn(data_dir) > 1) fail(`${data_dir} is that of several nats-servers: npm run cluster -- --nats 3`, 2);
+    requireSecrets(data_dir, config_dir);
+    say("starting nats-server ...");
     nats = await startKeptNats(nats_port);
   }
   holds_folder = true;
   await rm(ready_file, { force: true });
   const nats_url = args["nats-url"] ?? (nats as KeptNats).url;
-  const config_dir = resolve(args["config-dir"] ?? data_dir);
   const tenants_path = join(config_dir, "tenants.json");
   // The tenants of a cluster are made once, not by each of its nodes.
   const api_key = args.cluster ? "" : createDemoTenant(tenants_path).key;

@@ -2,6 +2,7 @@
  * `npm run cluster`: several nodes on this machine that share the shards out, and the nats-servers under them. It
  * ends them all with itself.
  */
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -10,6 +11,8 @@ import { createDemoTenant, openIdentity } from "../../gateway/identity/identity.
 import { writeFileAtomic } from "../engines/files.ts";
 import { keepAdminKey } from "../node/admin_key.ts";
 import { clusterKey } from "../node/cluster_key.ts";
+import { keepText } from "../node/kept_file.ts";
+import { requireSecrets } from "../node/secrets_guard.ts";
 import { WrongArgument, wholeIn } from "./arguments.ts";
 import { LocalNats } from "./local_nats.ts";
 import { type NodeProcess, startNodeProcess } from "./node_process.ts";
@@ -19,7 +22,8 @@ const HELP = `npm run cluster -- [options]     several nodes on this machine
   --nodes N                 nodes (default 3, at most 16)
   --shards N                1..64, fixed when the folder is new (default: two a node)
   --data-dir DIR            everything that is kept (default: data/cluster)
-  --nats N                  nats-servers: 1, or 3 that keep each journal three times and speak TLS (default 1)
+  --nats N                  nats-servers: 1, or 3 that keep each journal three times and speak TLS (default 1); fixed
+                            when the folder is new: a restored one has 1
   --nats-replicas N         servers that keep each journal, fixed when the folder is new (default: all)
   --nats-port N             default 4222; a free port when taken, 0 for any. The second and third take free ones
   --snapshot-url URL        where the nodes keep their snapshots (default: the folder snapshots in --data-dir); see
@@ -73,10 +77,20 @@ function readArguments(argv: readonly string[]): Arguments | null {
     nats,
     nats_replicas,
     snapshot_url: values["snapshot-url"] ?? pathToFileURL(join(data_dir, "snapshots")).href,
-    shards: wholeIn("shards", values.shards ?? String(2 * nodes), 1, SHARDS_MAX),
+    shards: shardsOf(data_dir, values.shards, nodes),
     data_dir,
     nats_port: wholeIn("nats-port", values["nats-port"], 0, 65_535),
   };
+}
+
+/** As many as the folder has, if it is not new. */
+function shardsOf(data_dir: string, asked: string | undefined, nodes: number): number {
+  const file = join(data_dir, "shards");
+  const kept = existsSync(file) ? readFileSync(file, "utf8").trim() : null;
+  if (kept !== null && asked !== undefined && asked !== kept) {
+    throw new WrongArgument(`there are ${kept} shards (${file}), not ${asked}: see npm run reshard`);
+  }
+  return wholeIn("shards", asked ?? kept ?? String(2 * nodes), 1, SHARDS_MAX);
 }
 
 /** What runs, to be ended in the opposite order. */
@@ -99,6 +113,7 @@ class LocalCluster {
   async start(say: (line: string) => void): Promise<void> {
     const { data_dir, nats_port: port, nats: servers, nodes, shards } = this.#a;
     await mkdir(data_dir, { recursive: true });
+    requireSecrets(data_dir, data_dir);
     say(servers === 1 ? "starting nats-server ..." : `starting ${servers} nats-servers ...`);
     // From here on the folder is this command's: until then ready.json may be that of a cluster that runs.
     const nats = await LocalNats.start({ data_dir, servers, port, say });
@@ -118,7 +133,7 @@ class LocalCluster {
     const started = await Promise.allSettled(
       names.map(async (name) => {
         const args = [...shared, "--node", name];
-        const process = await startNodeProcess({ data_dir: join(data_dir, name), args });
+        const process = await startNodeProcess({ data_dir: join(data_dir, name), args, takes_published: true });
         this.nodes.push({ name, process });
         const gone = (): void => {
           if (!this.#ending)
@@ -129,6 +144,7 @@ class LocalCluster {
     );
     for (const s of started) if (s.status === "rejected") throw s.reason as Error;
     this.nodes.sort((a, b) => a.name.localeCompare(b.name));
+    keepText(join(data_dir, "shards"), `${shards}\n`);
     await this.#writeReady(nats);
   }
 

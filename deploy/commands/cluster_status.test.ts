@@ -91,7 +91,7 @@ test("a node that does not answer is shown by what others heard; one that nobody
   assert.deepEqual(status.problems, [
     "node b does not answer: UNAVAILABLE: gone",
     "node c is not ready: shard 2: no node owns it",
-    "shard 0 has no follower up to the tail",
+    "d not asked: what they have is not known",
     "shard 2 has no owner",
   ]);
   const text = statusReport(status);

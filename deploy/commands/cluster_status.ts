@@ -229,11 +229,16 @@ function problemsOf(nodes: readonly NodeView[], shards: readonly ShardView[]): s
     if (n.state === "unreachable") problems.push(`node ${n.name} does not answer: ${n.error}`);
     if (n.state === "answered" && !n.ready) problems.push(`node ${n.name} is not ready: ${n.reason}`);
   }
+  const unasked = nodes.filter((n) => n.state === "heard");
+  if (unasked.length > 0)
+    problems.push(`${unasked.map((n) => n.name).join(", ")} not asked: what they have is not known`);
+  // A drained node follows nothing, as it was told to.
   const able = nodes.filter((n) => n.state === "answered" && n.role !== "gateway" && n.weight > 0 && !n.drained);
   for (const s of shards) {
     if (s.owner === null) problems.push(`shard ${s.shard} has no owner`);
     if (s.damaged) problems.push(`the journal of shard ${s.shard} was found damaged`);
-    if (able.length > 1 && s.followers.length === 0) problems.push(`shard ${s.shard} has no follower up to the tail`);
+    if (able.length > 1 && unasked.length === 0 && s.followers.length === 0)
+      problems.push(`shard ${s.shard} has no follower up to the tail`);
   }
   return problems;
 }

@@ -1,10 +1,12 @@
 /** The nats-servers under a local cluster: one, or several that replicate and speak TLS; with users either way. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { KeptNats } from "../engines/kept_nats.ts";
 import { KeptNatsCluster } from "../engines/kept_nats_cluster.ts";
 import { credentialsFile } from "../engines/nats_users.ts";
 import { connectAs, type NatsAccess } from "../node/nats_access.ts";
+import { WrongArgument } from "./arguments.ts";
 
 export interface LocalNatsOptions {
   /** Of the cluster; the servers' folders are in it. */
@@ -26,6 +28,13 @@ export interface ReadyNats {
   readonly nats_ca?: string;
 }
 
+/** How many nats-servers keep the journals of a cluster's folder; 0 when there are none. */
+export function serversIn(data_dir: string): 0 | 1 | 3 {
+  const nats = join(data_dir, "nats");
+  if (existsSync(join(nats, "store"))) return 1;
+  return existsSync(join(nats, "server-1")) ? 3 : 0;
+}
+
 const ELECTED_MS = 60_000;
 const POLL_MS = 100;
 
@@ -38,7 +47,14 @@ export class LocalNats {
     this.#users_dir = users_dir;
   }
 
+  /** Rejects with WrongArgument when the folder's journals are those of another number of servers. */
   static async start({ data_dir, servers, port, say }: LocalNatsOptions): Promise<LocalNats> {
+    const there = serversIn(data_dir);
+    // They would begin with no journals, beside those that are there.
+    if (there !== 0 && there !== servers) {
+      const whose = there === 1 ? "one nats-server" : `${there} nats-servers`;
+      throw new WrongArgument(`the journals in ${data_dir} are those of ${whose}: start it with --nats ${there}`);
+    }
     const users_dir = join(data_dir, "nats-users");
     const up = (pid: number) => say(`nats-server started again, pid ${pid}`);
     if (servers === 1) {
@@ -55,7 +71,8 @@ export class LocalNats {
     return this.#servers instanceof KeptNatsCluster ? this.#servers.ca_file : undefined;
   }
 
-  #access(role: "node" | "maintenance"): NatsAccess {
+  /** How a user of that role reaches them. */
+  access(role: "node" | "maintenance"): NatsAccess {
     const ca = this.#ca;
     const tls = ca === undefined ? {} : { nats_tls_ca: ca };
     return { nats_url: this.#servers.url, nats_credentials: credentialsFile(this.#users_dir, role), ...tls };
@@ -63,7 +80,7 @@ export class LocalNats {
 
   /** Resolves when JetStream answers: several servers elect a leader first. */
   async elected(): Promise<void> {
-    const link = await connectAs(this.#access("maintenance"), "journals");
+    const link = await connectAs(this.access("maintenance"), "journals");
     const deadline_ms = performance.now() + ELECTED_MS;
     try {
       for (;;) {
@@ -79,7 +96,7 @@ export class LocalNats {
 
   /** Arguments of a node that uses them. */
   args(replicas: number): string[] {
-    const { nats_url, nats_credentials = "", nats_tls_ca } = this.#access("node");
+    const { nats_url, nats_credentials = "", nats_tls_ca } = this.access("node");
     const login = ["--nats-url", nats_url, "--nats-credentials", nats_credentials];
     const tls = nats_tls_ca === undefined ? [] : ["--nats-tls-ca", nats_tls_ca];
     return [...login, ...tls, "--nats-replicas", String(replicas)];

@@ -28,6 +28,8 @@ export interface NodeProcessOptions {
   readonly data_dir: string;
   /** Further arguments of start.ts. */
   readonly args?: readonly string[];
+  /** Whether it takes payments of the public stream; default false. */
+  readonly takes_published?: boolean;
 }
 
 export interface NodeProcess extends ReadyNode {
@@ -42,7 +44,8 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
   const data_dir = resolve(options.data_dir);
   const ready_file = join(data_dir, "ready.json");
   const ports = ["--grpc-port", "0", "--rest-port", "0", "--nats-port", "0"];
-  const args = ["--no-demo", "--no-nats-intake", "--data-dir", data_dir, ...ports, ...(options.args ?? [])];
+  const more = [...(options.takes_published === true ? [] : ["--no-nats-intake"]), ...(options.args ?? [])];
+  const args = ["--no-demo", "--data-dir", data_dir, ...ports, ...more];
   let ready: ReadyNode | undefined;
   const running: Running = await launch({
     name: "node",

@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { until } from "../e2e/testkit/until.ts";
 import { KeptNats } from "./kept_nats.ts";
-import { scratchDir } from "./testkit.ts";
+import { scratchDir, until } from "./testkit.ts";
 
 const WAIT_MS = 60_000;
 
@@ -25,12 +24,7 @@ for (const [what, signal] of [
     t.after(() => kept.stop());
     const [url, pid] = [kept.url, kept.pid];
     process.kill(pid, signal);
-    await until(
-      "it serves again",
-      () => up.length > 0,
-      WAIT_MS,
-      async () => down.join("; "),
-    );
+    await until("it serves again", () => up.length > 0, WAIT_MS);
     assert.deepEqual([kept.url, up], [url, [kept.pid]]);
     assert.notEqual(kept.pid, pid);
     assert.match(down[0], signal === "SIGSTOP" ? /not ready/ : /nats-server ended/);

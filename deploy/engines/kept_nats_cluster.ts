@@ -11,6 +11,8 @@ export interface KeptNatsClusterOptions extends NatsClusterOptions {
   /** Told when one serves again. */
   readonly onUp: (pid: number) => void;
   readonly progress?: (line: string) => void;
+  /** As KeptNatsOptions say it. */
+  readonly check_ms?: number;
 }
 
 export class KeptNatsCluster {
@@ -26,9 +28,10 @@ export class KeptNatsCluster {
   /** Resolves when every server runs; they may still elect a leader. */
   static async start(o: KeptNatsClusterOptions): Promise<KeptNatsCluster> {
     const plans = await planNatsCluster(o);
-    const progress = o.progress === undefined ? {} : { progress: o.progress };
+    const { progress, check_ms } = o;
+    const common = { ...(progress === undefined ? {} : { progress }), ...(check_ms === undefined ? {} : { check_ms }) };
     const told = { onDown: o.onDown, onUp: ({ pid }: { readonly pid: number }) => o.onUp(pid) };
-    const tries = await Promise.allSettled(plans.map((plan) => KeptNats.start({ ...plan, ...progress, ...told })));
+    const tries = await Promise.allSettled(plans.map((plan) => KeptNats.start({ ...plan, ...common, ...told })));
     const started = tries.flatMap((t) => (t.status === "fulfilled" ? [t.value] : []));
     const failed = tries.find((t) => t.status === "rejected");
     if (failed === undefined) return new KeptNatsCluster(started, plans[0].tls.ca_file);

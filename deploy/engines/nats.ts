@@ -1,19 +1,19 @@
 /**
  * A local nats-server with JetStream that syncs every write to disk before it acknowledges it.
  */
-import { mkdir, readdir, rename } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
 import type { TlsFiles } from "./certificates.ts";
 import { type Engine, type EngineOptions, launch } from "./engine.ts";
 import { codeOf } from "./errors.ts";
 import { DATA_DIR, randomName, writeFileAtomic } from "./files.ts";
 import { accountOfStream, accountsConfig, keptNatsUsers, type NatsLogin, type NatsPasswords } from "./nats_users.ts";
-import { ask, freePort, LOOPBACK } from "./ports.ts";
+import { ask, LOOPBACK } from "./ports.ts";
 import { provision } from "./provisioner.ts";
 
 /** What a nats-server takes beside the common options. */
 export interface NatsOptions extends EngineOptions {
-  /** HTTP monitoring port; none when absent, 0 for any free one. */
+  /** HTTP monitoring port, 0 for any free one; absent: any for a member and with TLS, else none. */
   readonly monitor_port?: number;
   /** Largest message, default 1 MiB. */
   readonly max_payload_bytes?: number;
@@ -44,20 +44,27 @@ export interface NatsEngine extends Engine {
 }
 
 const DEFAULT_PORT = 4222;
+/** How the name of the file ends in which a server writes its ports. */
+const PORTS_FILE = ".ports";
+
 /** Starts nats-server (provisioned when needed) over `data_dir`, default `data/nats`, and waits for JetStream. */
 export async function startNats(options: NatsOptions = {}): Promise<NatsEngine> {
   const binary = await provision("nats-server", options.progress === undefined ? {} : { progress: options.progress });
   const data_dir = resolve(options.data_dir ?? join(DATA_DIR, "nats"));
-  const monitor_port = options.monitor_port === undefined ? undefined : await freePort(options.monitor_port);
   // A name of its own tells this server from another one that happens to answer on the port.
   const server_name = options.member?.server_name ?? `fraudguard-${randomName(6)}`;
   const passwords = options.users_dir === undefined ? undefined : await keptNatsUsers(options.users_dir);
+  const isPlain = options.member === undefined && options.tls === undefined;
+  const monitor_port = options.monitor_port ?? (isPlain ? undefined : 0);
   const place: Place = { data_dir, server_name, monitor_port, passwords };
-  const ready = (port: number): Promise<void> =>
+  const portsFile = (pid: number): string => join(data_dir, `${basename(binary.path)}_${pid}${PORTS_FILE}`);
+  const ready = async (port: number, pid: number): Promise<void> => {
+    const monitor_url = monitor_port === undefined ? undefined : await monitorUrl(portsFile(pid));
+    if (isPlain) return jetStreamAnswers(port, server_name, passwords);
     // JetStream of a cluster answers when most servers run; this one is ready to be one of them.
-    options.member !== undefined || options.tls !== undefined
-      ? greets(port, server_name)
-      : jetStreamAnswers(port, server_name, passwords);
+    await greets(port, server_name);
+    await hasJetStream(monitor_url as string);
+  };
   const running = await launch({
     name: "nats",
     data_dir,
@@ -68,6 +75,8 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsEngine> 
       const config = join(data_dir, "nats.conf");
       await mkdir(data_dir, { recursive: true });
       if (passwords !== undefined) await intoAccounts(data_dir);
+      // Of servers that were killed.
+      for (const file of await namesIn(data_dir)) if (file.endsWith(PORTS_FILE)) await rm(join(data_dir, file));
       await writeFileAtomic(config, configText(options, place, port), 0o600);
       return { command: [binary.path, "--config", config] };
     },
@@ -77,10 +86,10 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsEngine> 
     name: "nats",
     host: LOOPBACK,
     url: `nats://${LOOPBACK}:${running.port}`,
-    monitor_url: monitor_port === undefined ? undefined : `http://${LOOPBACK}:${monitor_port}`,
+    monitor_url: monitor_port === undefined ? undefined : await monitorUrl(portsFile(running.pid)),
     version: binary.version,
     data_dir,
-    check: () => ready(running.port),
+    check: () => ready(running.port, running.pid),
     ...running,
   };
 }
@@ -98,7 +107,10 @@ function configText(options: NatsOptions, place: Place, port: number): string {
     `server_name: ${JSON.stringify(place.server_name)}`,
     `host: ${LOOPBACK}`,
     `port: ${port}`,
-    ...(place.monitor_port === undefined ? [] : [`http: "${LOOPBACK}:${place.monitor_port}"`]),
+    // Which port it got it writes to a file.
+    ...(place.monitor_port === undefined
+      ? []
+      : [`http: "${LOOPBACK}:${place.monitor_port || -1}"`, `ports_file_dir: ${JSON.stringify(place.data_dir)}`]),
     `max_payload: ${options.max_payload_bytes ?? 1 << 20}`,
     "jetstream {",
     `  store_dir: ${JSON.stringify(join(place.data_dir, "store"))}`,
@@ -142,14 +154,14 @@ function clusterConfig(member: ClusterMember, tls: TlsFiles | undefined): string
 async function intoAccounts(data_dir: string): Promise<void> {
   const jetstream = join(data_dir, "store", "jetstream");
   const from = join(jetstream, "$G", "streams");
-  for (const stream of await foldersOf(from)) {
+  for (const stream of await namesIn(from)) {
     const to = join(jetstream, accountOfStream(stream), "streams");
     await mkdir(to, { recursive: true });
     await rename(join(from, stream), join(to, stream));
   }
 }
 
-async function foldersOf(path: string): Promise<string[]> {
+async function namesIn(path: string): Promise<string[]> {
   try {
     return await readdir(path);
   } catch (error) {
@@ -180,4 +192,17 @@ async function jetStreamAnswers(
 async function greets(port: number, server_name: string): Promise<void> {
   const answer = await ask(port, "", (text) => text.includes("\r\n"), 2_000);
   if (!answer.includes(JSON.stringify(server_name))) throw new Error("another server answers on this port");
+}
+
+/** Where the server is monitored, as it wrote. */
+async function monitorUrl(portsFile: string): Promise<string> {
+  const { monitoring } = JSON.parse(await readFile(portsFile, "utf8")) as { readonly monitoring: readonly string[] };
+  return monitoring[0];
+}
+
+/** A server that serves with its JetStream off greets everybody all the same. */
+async function hasJetStream(monitor_url: string): Promise<void> {
+  const request = "GET /healthz?js-enabled-only=true HTTP/1.0\r\n\r\n";
+  const answer = await ask(Number(new URL(monitor_url).port), request, (text) => text.includes("}"), 2_000);
+  if (!/^HTTP\/1\.\d 200 /.test(answer)) throw new Error(`JetStream is off: ${answer.slice(-300)}`);
 }

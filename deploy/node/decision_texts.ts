@@ -1,8 +1,9 @@
 /**
  * Texts of decisions for the encoder: by version (model, rule set) and by feature. Rule sets that ever decided are kept
- * in an archive folder by their version, so that an old decision is returned with the reasons it was given.
+ * in an archive folder by their version, so that an old decision is returned with the reasons it was given: in the
+ * node's own, and in one that nodes share, since a shard's next owner may never have decided by them.
  */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { FEATURES } from "../../actors/features/registry.ts";
 import { compileRuleSet, type RuleSet } from "../../actors/rules/compile.ts";
@@ -15,16 +16,23 @@ import {
   versionFields,
 } from "../../gateway/codec/reason_texts.ts";
 import type { Versions } from "../../runtime/program.ts";
+import { randomName } from "../engines/files.ts";
 import { keepText } from "./kept_file.ts";
 
 export class NodeTexts implements DecisionTexts {
   readonly #versions: VersionTexts[] = [];
   readonly #features: Uint8Array[];
-  readonly #archive: string;
+  readonly #own: string;
+  readonly #shared: string;
+  readonly #onUnshared: (error: Error) => void;
 
-  constructor(archive: string) {
-    this.#archive = archive;
-    mkdirSync(archive, { recursive: true });
+  /** `onUnshared` is told when the shared archive cannot be written; the node goes on with its own. */
+  constructor(own: string, shared = own, onUnshared: (error: Error) => void = () => {}) {
+    this.#own = own;
+    this.#shared = shared;
+    this.#onUnshared = onUnshared;
+    mkdirSync(own, { recursive: true });
+    for (const name of readdirSync(own)) if (name.endsWith(".json")) this.#share(name);
     this.#features = FEATURES.map((_, i) => {
       const { code, text } = featureReason(i);
       return reasonHead(code, text);
@@ -33,14 +41,17 @@ export class NodeTexts implements DecisionTexts {
 
   /** Keeps a rule set for the day when an old decision is asked for again. */
   keep(ruleSet: RuleSet): void {
-    keepText(this.#file(ruleSet.version), JSON.stringify(ruleSet.definition));
+    const name = nameOf(ruleSet.version);
+    keepText(join(this.#own, name), JSON.stringify(ruleSet.definition));
+    this.#share(name);
   }
 
   /** Prepares the texts of a pair of versions; an unknown rule set gives decisions without rule texts. */
   add(index: number, versions: Versions): void {
-    const file = this.#file(versions.rule_set);
+    const name = nameOf(versions.rule_set);
+    const file = [this.#own, this.#shared].map((folder) => join(folder, name)).find((path) => existsSync(path));
     const ruleReasons: Uint8Array[] = [];
-    if (existsSync(file)) {
+    if (file !== undefined) {
       for (const rule of compileRuleSet(JSON.parse(readFileSync(file, "utf8"))).rules) {
         const { code, text, weight } = ruleReason(rule);
         ruleReasons[rule.bit] = reasonField(code, text, weight);
@@ -59,7 +70,21 @@ export class NodeTexts implements DecisionTexts {
     return this.#features[feature];
   }
 
-  #file(version: string): string {
-    return join(this.#archive, `${version.replace(/[^0-9a-f]/g, "_")}.json`);
+  #share(name: string): void {
+    const file = join(this.#shared, name);
+    if (existsSync(file)) return;
+    // Other nodes may do the same now.
+    const beside = `${file}.${randomName(6)}.new`;
+    try {
+      mkdirSync(this.#shared, { recursive: true });
+      writeFileSync(beside, readFileSync(join(this.#own, name)), { flush: true });
+      renameSync(beside, file);
+    } catch (error) {
+      this.#onUnshared(error as Error);
+    }
   }
+}
+
+function nameOf(version: string): string {
+  return `${version.replace(/[^0-9a-f]/g, "_")}.json`;
 }

@@ -3,7 +3,7 @@
  * place where adapters meet ports. Engines (the nats-server) are started by whoever calls.
  */
 import { randomFillSync, randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FEATURES_VERSION, FraudDecider, type Scoring } from "../../actors/decision/decider.ts";
@@ -52,6 +52,9 @@ import { systemClock, systemTimers } from "./system_clock.ts";
 
 export const DEFAULT_RULES = new URL("../../actors/rules/default_rules.json", import.meta.url);
 export const DEFAULT_MODEL = new URL("../../actors/inference/models/xgboost_fraud_v1_0/", import.meta.url).pathname;
+
+/** Archive of rule sets, in the node's folder and beside tenants.json. */
+const RULE_SETS = "rule-sets";
 
 /** Late tolerance of user and entity windows, microseconds of event time; the retry horizon of 24 h is longer. */
 const LATE_TOLERANCE_US = 3600e6;
@@ -164,6 +167,14 @@ async function openScoring(o: FraudNodeOptions): Promise<Scoring | null> {
   return { inference, explainer: new TreeExplainer(model.explain, FEATURE_COUNT), model: model.card.name };
 }
 
+/** Texts of rule sets: from this node's archive, and from that of all nodes, beside what else they share. */
+function ruleTexts(o: FraudNodeOptions): NodeTexts {
+  const shared = join(dirname(o.tenants_path), RULE_SETS);
+  return new NodeTexts(join(o.data_dir, RULE_SETS), shared, (e) =>
+    o.log.warn({ message: e.message }, "rule set not kept where other nodes find it"),
+  );
+}
+
 export async function startFraudNode(o: FraudNodeOptions): Promise<FraudNode> {
   // What was opened is closed in the opposite order, also when a later step fails.
   const closers: (() => Promise<void>)[] = [];
@@ -193,7 +204,7 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
   const scoring = await openScoring(o);
   if (scoring !== null) closers.push(() => scoring.inference.close());
   const ruleSet = compileRuleSet(JSON.parse(readFileSync(o.rules_path ?? DEFAULT_RULES, "utf8")));
-  const texts = new NodeTexts(join(o.data_dir, "rule-sets"));
+  const texts = ruleTexts(o);
   texts.keep(ruleSet);
   const cards = testCards(identity.tenants);
   const decider = new FraudDecider(scoring, ruleSet, new Policy(ruleSet), cards, (i, v) => texts.add(i, v));
@@ -210,6 +221,8 @@ async function open(o: FraudNodeOptions, closers: (() => Promise<void>)[]): Prom
   closers.push(async () => passive.close());
   const parts = { identity, links, fsync_per_s, decider, observer, sealer, owner, weight, passive };
   const runtime = await openRuntime(o, parts);
+  // Kept when the journals have agreed: a wrong number must not stand in the way of the right one.
+  kept(o.data_dir, "shards", `${o.shards}`);
   closers.push(() => runtime.close(5000));
   watchMailbox(runtime, stats);
   const stored = new StoredDecisions(runtime, texts, identity.tenants, systemTimers);
@@ -262,8 +275,9 @@ function kept(data_dir: string, name: string, first: string): string {
 
 /** With another number of shards users would be looked for in journals that do not hold them. */
 function checkShards(data_dir: string, shards: number): void {
-  const first = kept(data_dir, "shards", `${shards}`);
-  if (first !== `${shards}`) throw new Error(`the data folder has ${first} shards, not ${shards}: this cannot change`);
+  const file = join(data_dir, "shards");
+  const first = existsSync(file) ? readFileSync(file, "utf8").trim() : `${shards}`;
+  if (first !== `${shards}`) throw new Error(`there are ${first} shards (${file}), not ${shards}: see npm run reshard`);
 }
 
 /** Blocks of 2,048 rows whose answers a gateway waits for: 50 MB, and two seconds at 30,000 payments a second. */

@@ -7,6 +7,7 @@ export class NoJournals implements JournalStore {
     return Promise.resolve({
       shard,
       id: "",
+      appends_max: 1,
       append: refused,
       tail: refused,
       read: refused,

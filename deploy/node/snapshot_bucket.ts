@@ -16,10 +16,14 @@ import {
 const SUFFIX = ".snapshot";
 /** Bytes of one object. */
 const PART_BYTES = 8 << 20;
-const REQUEST_MS = 60_000;
+/** How long a request may take that carries a part, and any other: whoever lists waits for it. */
+const PART_MS = 30_000;
+const REQUEST_MS = 5_000;
 /** A request that failed by the network or the server is made again so often, after so long and twice as long. */
 const TRIES = 4;
 const PAUSE_MS = 250;
+/** One that was not answered in its time, so often in all. */
+const TIMEOUTS = 2;
 
 export interface BucketOptions {
   /** URL of the store with the bucket in its path, or its own host. */
@@ -31,23 +35,23 @@ export interface BucketOptions {
   readonly secret_access_key: string;
   /** Default 8 MiB. */
   readonly part_bytes?: number;
+  /** Default REQUEST_MS. */
+  readonly request_ms?: number;
 }
 
 export class SnapshotBucket implements SnapshotStore {
   readonly #s3: S3mini;
+  readonly #s3ForParts: S3mini;
   readonly #prefix: string;
   readonly #partBytes: number;
 
   constructor(o: BucketOptions) {
     this.#prefix = o.prefix;
     this.#partBytes = o.part_bytes ?? PART_BYTES;
-    this.#s3 = new S3mini({
-      endpoint: o.endpoint,
-      region: o.region,
-      accessKeyId: o.access_key_id,
-      secretAccessKey: o.secret_access_key,
-      requestAbortTimeout: REQUEST_MS,
-    });
+    const keys = { accessKeyId: o.access_key_id, secretAccessKey: o.secret_access_key };
+    const server = { endpoint: o.endpoint, region: o.region, ...keys };
+    this.#s3 = new S3mini({ ...server, requestAbortTimeout: o.request_ms ?? REQUEST_MS });
+    this.#s3ForParts = new S3mini({ ...server, requestAbortTimeout: PART_MS });
   }
 
   async list(shard: number): Promise<readonly string[]> {
@@ -56,22 +60,29 @@ export class SnapshotBucket implements SnapshotStore {
   }
 
   async create(shard: number, name: string): Promise<SnapshotWriter> {
-    const upload = new Upload((part, bytes) => this.#put(this.#partKey(shard, name, part), bytes), this.#partBytes);
+    const mark = this.#key(shard, name + SUFFIX);
+    const put = (part: number, bytes: Uint8Array): Promise<void> =>
+      putObject(this.#s3ForParts, this.#partKey(shard, name, part), bytes);
+    const upload = new Upload(put, this.#partBytes);
     const readParts = (parts: number): AsyncIterable<Uint8Array> => this.#parts(shard, name, parts);
+    // One of the same name is not listed while its parts are written over.
+    await this.#delete(mark);
     return {
       write: (bytes) => upload.write(bytes),
       async *readBack() {
         yield* readParts(await upload.end());
       },
-      publish: async () => this.#put(this.#key(shard, name + SUFFIX), Buffer.from(JSON.stringify(upload.facts))),
+      publish: () => putObject(this.#s3, mark, Buffer.from(JSON.stringify(upload.facts))),
       discard: async () => {
+        // A mark that was stored may not have been answered for. While it stands, so must what it names.
+        await this.#delete(mark);
         for (let part = 1; part <= upload.facts.parts; part++) await this.#delete(this.#partKey(shard, name, part));
       },
     };
   }
 
   async *read(shard: number, name: string): AsyncIterable<Uint8Array> {
-    const facts = (await this.#get(this.#key(shard, name + SUFFIX))).toString();
+    const facts = (await getObject(this.#s3, this.#key(shard, name + SUFFIX))).toString();
     const parts = /^\{"parts":(\d{1,7})\}$/.exec(facts)?.[1];
     if (parts === undefined) throw new SnapshotUnusable(`${name} does not name its parts`);
     yield* this.#parts(shard, name, Number(parts));
@@ -85,7 +96,7 @@ export class SnapshotBucket implements SnapshotStore {
   }
 
   async *#parts(shard: number, name: string, parts: number): AsyncIterable<Uint8Array> {
-    for (let part = 1; part <= parts; part++) yield await this.#get(this.#partKey(shard, name, part));
+    for (let part = 1; part <= parts; part++) yield await getObject(this.#s3ForParts, this.#partKey(shard, name, part));
   }
 
   #key(shard: number, object: string): string {
@@ -102,16 +113,6 @@ export class SnapshotBucket implements SnapshotStore {
     const found = await reached(() => this.#s3.listObjects("/", folder));
     if (found === null) throw new SnapshotsUnavailable(`the bucket ${this.#s3.bucketName} is not there`);
     return found.map((o) => o.Key.slice(folder.length)).sort();
-  }
-
-  async #put(key: string, bytes: Uint8Array): Promise<void> {
-    await reached(async () => (await this.#s3.putObject(key, bytes)).arrayBuffer());
-  }
-
-  async #get(key: string): Promise<Buffer> {
-    const bytes = await reached(() => this.#s3.getObjectArrayBuffer(key));
-    if (bytes === null) throw new SnapshotUnusable(`${key} is gone`);
-    return Buffer.from(bytes);
   }
 
   async #delete(key: string): Promise<void> {
@@ -162,14 +163,26 @@ class Upload {
   }
 }
 
+async function putObject(s3: S3mini, key: string, bytes: Uint8Array): Promise<void> {
+  await reached(async () => (await s3.putObject(key, bytes)).arrayBuffer());
+}
+
+async function getObject(s3: S3mini, key: string): Promise<Buffer> {
+  const bytes = await reached(() => s3.getObjectArrayBuffer(key));
+  if (bytes === null) throw new SnapshotUnusable(`${key} is gone`);
+  return Buffer.from(bytes);
+}
+
 /** Makes a request, again when that may help. Throws SnapshotsUnavailable. */
 async function reached<T>(request: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
+  for (let tries = 1, timeouts = 0; ; tries++) {
     try {
       return await request();
     } catch (e) {
       const isRefused = e instanceof S3ServiceError && e.status < 500 && e.status !== 429;
-      if (isRefused || tries === TRIES) throw new SnapshotsUnavailable(wordsOf(e as Error));
+      // Node's fetch gives AbortSignal.timeout()'s reason.
+      if ((e as Error).name === "TimeoutError") timeouts++;
+      if (isRefused || tries === TRIES || timeouts === TIMEOUTS) throw new SnapshotsUnavailable(wordsOf(e as Error));
       await delay(PAUSE_MS * 2 ** tries);
     }
   }

@@ -1,9 +1,11 @@
 /** The snapshot contract on files and on an S3-compatible server, and the addresses that name a store. */
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { S3mini } from "s3mini";
 import { SnapshotsUnavailable, SnapshotUnusable } from "../../runtime/ports.ts";
@@ -86,6 +88,70 @@ test("an object of a published snapshot that is gone, or a mark that is none, ma
   await assert.rejects(read, SnapshotUnusable);
   await api.putObject("gone/shard-0/n.snapshot", '{"parts":1e99}');
   await assert.rejects(read, /does not name its parts/);
+});
+
+/** A server of objects; `answer` may keep an answer to itself (null), or give another status when it is done. */
+async function objectServer(t: TestContext, answer: (method: string, key: string) => number | null) {
+  const objects = new Map<string, Buffer>();
+  let requests = 0;
+  const server = createServer(async (request, response) => {
+    requests++;
+    const key = decodeURIComponent((request.url ?? "").split("?")[0]);
+    const body: Buffer[] = [];
+    for await (const part of request) body.push(part);
+    const method = request.method ?? "";
+    const status = answer(method, key);
+    if (status === null) return;
+    if (method === "PUT") objects.set(key, Buffer.concat(body));
+    else if (method === "DELETE" && status < 300) objects.delete(key);
+    const found = objects.get(key);
+    response.writeHead(method === "GET" && found === undefined ? 404 : status, { etag: '"e"' });
+    response.end(method === "GET" ? found : undefined);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const keys = { access_key_id: "a", secret_access_key: "b", region: "us-east-1" };
+  const url = { endpoint: `http://127.0.0.1:${port}/${BUCKET}`, prefix: "" };
+  const store = new SnapshotBucket({ ...url, ...keys, part_bytes: 1000, request_ms: 200 });
+  return { store, objects, requests: () => requests };
+}
+
+test("what was published and not answered for is discarded mark first: a listed one is whole", async (t) => {
+  let isDeleted = true;
+  const { store, objects } = await objectServer(t, (method, key) => {
+    if (method === "GET" || !key.endsWith(".snapshot")) return 200;
+    // The mark is stored, and the answer is an error.
+    if (method === "PUT") return 403;
+    return isDeleted ? 204 : 403;
+  });
+  const bytes = Buffer.alloc(3500, 7);
+  const out = async () => {
+    const writer = await store.create(0, "n");
+    await writer.write(bytes);
+    for await (const _ of writer.readBack()) void _;
+    await assert.rejects(writer.publish(), SnapshotsUnavailable);
+    return writer;
+  };
+  const first = await out();
+  assert.equal(objects.size, 5);
+  await first.discard();
+  assert.equal(objects.size, 0);
+  const second = await out();
+  isDeleted = false;
+  await assert.rejects(second.discard(), SnapshotsUnavailable);
+  const read: Uint8Array[] = [];
+  for await (const part of store.read(0, "n")) read.push(part);
+  assert.ok(Buffer.concat(read).equals(bytes), "its mark stands, and so does all of it");
+});
+
+test("a server that answers nothing is asked twice", async (t) => {
+  const { store, requests } = await objectServer(t, () => null);
+  await assert.rejects(store.list(0), SnapshotsUnavailable);
+  assert.equal(requests(), 2);
 });
 
 test("a folder that cannot be read does not pass for an empty one", async (t) => {

@@ -6,11 +6,13 @@ import { replay } from "../../runtime/journal/replay.ts";
 import type { Journal } from "../../runtime/ports.ts";
 import { ReshardError } from "./errors.ts";
 
+/** Appends under way, unless the journal takes one at a time. */
 const IN_FLIGHT = 8;
 
 /** Copies all frames of `from` to the empty `to`, then reads them back. Rejects with JournalDamaged, ReshardError. */
 export async function copyJournal(from: Journal, to: Journal, sleep: Sleep): Promise<void> {
   const underWay: Promise<void>[] = [];
+  const inFlight = to.appends_max === 1 ? 1 : IN_FLIGHT;
   const end = await replay(
     from,
     JOURNAL_START,
@@ -21,7 +23,7 @@ export async function copyJournal(from: Journal, to: Journal, sleep: Sleep): Pro
       });
       sent.catch(() => {});
       underWay.push(sent);
-      if (underWay.length >= IN_FLIGHT) await underWay.shift();
+      if (underWay.length >= inFlight) await underWay.shift();
     },
     sleep,
   );

@@ -16,6 +16,7 @@ import type { Journal } from "../../runtime/ports.ts";
 import { ReshardError } from "./errors.ts";
 
 export const EPOCH = 1;
+/** Appends under way, unless the journal takes one at a time. */
 const IN_FLIGHT = 8;
 
 export class JournalWriter {
@@ -82,7 +83,7 @@ export class JournalWriter {
     // Whoever waits for the oldest, or for the end, is told.
     sent.catch(() => {});
     this.#underWay.push(sent);
-    if (this.#underWay.length >= IN_FLIGHT) await this.#underWay.shift();
+    if (this.#underWay.length >= (this.journal.appends_max === 1 ? 1 : IN_FLIGHT)) await this.#underWay.shift();
   }
 }
 

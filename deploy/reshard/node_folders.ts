@@ -7,7 +7,8 @@ import { replaceText } from "../node/kept_file.ts";
 /** Resolves with the folders that were changed. Those that name the number already are left alone. */
 export async function tellNodeFolders(data_dir: string, shards: number): Promise<string[]> {
   const changed: string[] = [];
-  for (const folder of await nodeFolders(data_dir)) {
+  // A folder that was restored names the number before a node has started on it.
+  for (const folder of new Set([...(await nodeFolders(data_dir)), data_dir])) {
     const file = join(folder, "shards");
     const was = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
     if (was === "" || was === String(shards)) continue;

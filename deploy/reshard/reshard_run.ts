@@ -1,26 +1,33 @@
 /**
  * Changes the number of shards of a cluster that is at rest. The new journals are written beside the served ones and
  * verified; the served ones are kept under a name that says what they were; only then they change places. Ended at any
- * point it is run again: before the change of places it begins anew, from then on it ends what was begun.
+ * point it is run again: before the change of places, or when nodes decided before anything was changed, it begins
+ * anew; from then on it ends what was begun.
  */
 import { randomBytes, randomFillSync } from "node:crypto";
 import type { Tenant } from "../../proto/tenant.ts";
 import type { Sleep } from "../../runtime/journal/checked.ts";
 import type { NatsLink } from "../../runtime/nats/connection.ts";
 import { JournalSet, SERVED } from "../../runtime/nats/journal_set.ts";
-import { KvLeaseStore } from "../../runtime/nats/kv_lease.ts";
 import type { Journal, JournalFacts } from "../../runtime/ports.ts";
+import {
+  type Begun,
+  begunChange,
+  changePlaces,
+  keptNames,
+  type Places,
+  removeFresh,
+  setMark,
+} from "./change_places.ts";
 import { copyJournal } from "./copy_journal.ts";
 import { ReshardError } from "./errors.ts";
+import { checkQuiet } from "./quiet.ts";
 import { rewrite } from "./rewrite.ts";
 import { verify } from "./verify.ts";
 
 const FRESH = { prefix: "FG_RESHARD_J", subject: "fg.reshard" };
-const VERIFIED = "verified";
 /** As in the contract. */
 const LATE_TOLERANCE_US = 3600e6;
-/** An owner renews its lease every 500 ms. */
-const QUIET_MS = 1600;
 const OWNER_NODE = "(reshard)";
 
 export interface ReshardOptions {
@@ -38,7 +45,7 @@ export interface ReshardOptions {
 export interface ReshardReport {
   readonly before: number;
   readonly after: number;
-  /** Rows of any kind; 0: nothing had to be written. */
+  /** Rows of any kind. */
   readonly rows: number;
   readonly frames_before: number;
   readonly frames_after: number;
@@ -48,29 +55,55 @@ export interface ReshardReport {
 }
 
 export async function reshard(o: ReshardOptions): Promise<ReshardReport> {
-  const served = new JournalSet(o.link, SERVED);
-  const replicas = await served.replicas();
+  const replicas = await replicasOf(o.link);
+  const served = new JournalSet(o.link, SERVED, replicas);
   const fresh = new JournalSet(o.link, FRESH, replicas);
+  const places: Places = { link: o.link, sleep: o.sleep, say: o.say, served, fresh, replicas };
   try {
-    const { isBegun, verified } = await begunChange(fresh, o.shards);
-    if (isBegun) o.say("the new journals were verified before: going on with the change of places");
-    else for (const { shard } of await fresh.list()) await fresh.remove(shard);
-    const report = isBegun ? verified : await prepare(o, served, fresh, replicas);
-    if (report.rows > 0 || isBegun) await changePlaces(o, new JournalSet(o.link, SERVED, replicas), fresh);
-    return report;
+    const begun = await begunChange(fresh);
+    if (begun !== null) {
+      const ended = await endBegun(o, places, begun);
+      if (ended !== null) return ended;
+    }
+    // The first has the mark, if any: without it none of them counts.
+    for (const { shard } of await fresh.list()) await fresh.remove(shard);
+    const report = await prepare(o, places);
+    if (report === null) return { ...NOTHING, before: o.shards, after: o.shards };
+    if (await changePlaces(places, report)) return report;
+    throw new ReshardError("served", "the journals grew while they changed places: a node serves");
   } finally {
     served.close();
     fresh.close();
   }
 }
 
-async function begunChange(fresh: JournalSet, shards: number): Promise<{ isBegun: boolean; verified: ReshardReport }> {
-  const [first] = await fresh.list();
-  const mark = first?.shard === 0 ? await fresh.markOf(0) : "";
-  if (!mark.startsWith(VERIFIED)) return { isBegun: false, verified: NOTHING };
-  const verified = JSON.parse(mark.slice(VERIFIED.length)) as ReshardReport;
-  if (verified.after === shards) return { isBegun: true, verified };
-  throw new ReshardError("journals", `a change to ${verified.after} shards was begun and must be ended first`);
+/** Servers that keep each journal. In the midst of a change one of the sets may be empty. */
+async function replicasOf(link: NatsLink): Promise<number> {
+  let replicas = 1;
+  for (const names of [SERVED, FRESH]) {
+    const set = new JournalSet(link, names);
+    try {
+      replicas = Math.max(replicas, await set.replicas());
+    } finally {
+      set.close();
+    }
+  }
+  return replicas;
+}
+
+/** Ends what an earlier run began. Null: the number that is asked for is still to be made. */
+async function endBegun(o: ReshardOptions, places: Places, { mark, report }: Begun): Promise<ReshardReport | null> {
+  if (mark === "placed") {
+    await removeFresh(places);
+    return report.after === o.shards ? report : null;
+  }
+  if (report.after !== o.shards) {
+    throw new ReshardError("journals", `a change to ${report.after} shards was begun and must be ended first`);
+  }
+  o.say("the new journals were verified before: going on with the change of places");
+  if (await changePlaces(places, report)) return report;
+  o.say("the old journals took rows since they were copied: beginning anew");
+  return null;
 }
 
 const NOTHING: ReshardReport = {
@@ -83,13 +116,14 @@ const NOTHING: ReshardReport = {
   kept: "",
 };
 
-/** Writes and verifies the new journals, and keeps the old ones under another name. */
-async function prepare(o: ReshardOptions, served: JournalSet, fresh: JournalSet, replicas: number) {
+/** Writes and verifies the new journals, and keeps the old ones under another name. Null: there are as many already. */
+async function prepare(o: ReshardOptions, places: Places): Promise<ReshardReport | null> {
+  const { served, fresh, replicas } = places;
   const before = await served.list();
   checkWhole(before);
   const n = before.length;
-  if (n === o.shards) return { ...NOTHING, before: n, after: n };
-  await checkQuiet(o, served, before);
+  if (n === o.shards) return null;
+  await checkQuiet(places, n, before);
   const from: Journal[] = [];
   for (const { shard } of before) from.push(await served.open(shard));
   const to: Journal[] = [];
@@ -120,9 +154,9 @@ async function prepare(o: ReshardOptions, served: JournalSet, fresh: JournalSet,
       `windows of ${entities_different} of ${entities} entities differ: ${why}; ${advice}`,
     );
   }
-  const kept = `FG_WAS_${n}_SHARDS_${from[0].id.slice(0, 8)}_J`;
-  await keep(o, new JournalSet(o.link, { prefix: kept, subject: `fg.was.${from[0].id.slice(0, 8)}` }, replicas), from);
-  await checkQuiet(o, served, before);
+  const kept = keptNames(n, from[0].id);
+  await keep(o, new JournalSet(o.link, kept, replicas), from);
+  await checkQuiet(places, n, before);
   const report: ReshardReport = {
     before: n,
     after: o.shards,
@@ -130,9 +164,9 @@ async function prepare(o: ReshardOptions, served: JournalSet, fresh: JournalSet,
     frames_before: written.frames,
     frames_after: verified.frames,
     entities_different,
-    kept,
+    kept: kept.prefix,
   };
-  await fresh.mark(0, `${VERIFIED}${JSON.stringify(report)}`);
+  await setMark(fresh, "verified", report);
   return report;
 }
 
@@ -153,24 +187,6 @@ function checkWhole(all: readonly JournalFacts[]): void {
   }
 }
 
-/** Rejects when a lease is renewed or a journal grows, or grew since `before` was read. */
-async function checkQuiet(o: ReshardOptions, served: JournalSet, before: readonly JournalFacts[]): Promise<void> {
-  const leases = new KvLeaseStore(o.link);
-  const read = async () => {
-    const held = await Promise.all(before.map(async ({ shard }) => leases.read(shard)));
-    return held.map((lease) => ({ node: lease?.node ?? "", revision: lease?.revision ?? 0 }));
-  };
-  const first = await read();
-  await o.sleep(QUIET_MS);
-  const now = await read();
-  for (const [shard, { node, revision }] of now.entries()) {
-    if (node === "" || revision === first[shard].revision) continue;
-    throw new ReshardError("served", `node ${node} holds the lease of shard ${shard}: stop the cluster first`);
-  }
-  const grown = (await served.list()).find((j, i) => j.lastSequence !== before[i]?.lastSequence);
-  if (grown !== undefined) throw new ReshardError("served", `the journal of shard ${grown.shard} grows: a node serves`);
-}
-
 async function keep(o: ReshardOptions, kept: JournalSet, from: readonly Journal[]): Promise<void> {
   try {
     for (const { shard } of await kept.list()) await kept.remove(shard);
@@ -180,28 +196,5 @@ async function keep(o: ReshardOptions, kept: JournalSet, from: readonly Journal[
     }
   } finally {
     kept.close();
-  }
-}
-
-/** What is served from now on are the new journals. Begun again it does what is left. */
-async function changePlaces(o: ReshardOptions, served: JournalSet, fresh: JournalSet): Promise<void> {
-  const wanted = await fresh.list();
-  const there = new Map((await served.list()).map((j) => [j.shard, j]));
-  try {
-    for (const { shard, id, lastSequence } of [...there.values()]) {
-      const next = wanted[shard];
-      if (next?.id === id && next.lastSequence === lastSequence) continue;
-      await served.remove(shard);
-      there.delete(shard);
-    }
-    for (const { shard, id } of wanted) {
-      if (there.has(shard)) continue;
-      o.say(`shard ${shard} of ${wanted.length}: the new journal takes its place`);
-      await copyJournal(await fresh.open(shard), await served.create(shard, id, wanted.length), o.sleep);
-    }
-    // The first carries the mark: it goes last.
-    for (const { shard } of [...wanted].reverse()) await fresh.remove(shard);
-  } finally {
-    served.close();
   }
 }

@@ -27,6 +27,7 @@ interface Plan {
   readonly frames: number;
   readonly fault: number;
   readonly inFlight: number;
+  readonly replicated: boolean;
 }
 
 /** One node: claims, commits frames, and when deposed claims again after a while, until its quota stands. */
@@ -45,6 +46,10 @@ class Node {
     this.#journal = journal;
     this.#name = name;
     this.#plan = plan;
+  }
+
+  get #inFlight(): number {
+    return Math.min(this.#plan.inFlight, this.#journal.appends_max);
   }
 
   async run(): Promise<void> {
@@ -77,7 +82,7 @@ class Node {
       };
       const stopped = (error: Error): void => (error instanceof Deposed ? resolve() : reject(error));
       const events = { committed, stopped };
-      const committer = new Committer(this.#journal, takeover, events, this.#world.sleep, this.#plan.inFlight);
+      const committer = new Committer(this.#journal, takeover, events, this.#world.sleep, this.#inFlight);
       const feed = (): void => {
         if (committer.stopped !== null || this.#stood >= this.#plan.frames) return;
         if (committer.canSubmit) {
@@ -97,6 +102,7 @@ async function simulate(plan: Plan): Promise<{ nodes: Node[]; store: SimJournalS
   const world = new SimWorld(plan.seed);
   const stores = [new SimJournalStore(world)];
   while (stores.length < plan.nodes) stores.push(new SimJournalStore(world, stores[0].streams));
+  for (const store of stores) store.replicated = plan.replicated;
   const nodes: Node[] = [];
   for (const store of stores) nodes.push(new Node(world, await store.open(0), `n${nodes.length}`, plan));
   for (const store of stores) for (const fault of faultNames) store.faults[fault] = plan.fault * world.random();
@@ -156,6 +162,7 @@ const plans = fc.record({
   frames: fc.integer({ min: 1, max: 60 }),
   fault: fc.constantFrom(0, 0.02, 0.1, 0.3, 0.6),
   inFlight: fc.integer({ min: 1, max: 2 }),
+  replicated: fc.boolean(),
 });
 
 test("rivals with faults: prefix, order, fencing, liveness", async () => {
@@ -169,7 +176,7 @@ test("rivals with faults: prefix, order, fencing, liveness", async () => {
 });
 
 test("equal seeds give equal journals", async () => {
-  const plan = { seed: 77, nodes: 2, frames: 40, fault: 0.3, inFlight: 2 };
+  const plan = { seed: 77, nodes: 2, frames: 40, fault: 0.3, inFlight: 2, replicated: true };
   const [a, b] = [await simulate(plan), await simulate(plan)];
   assert.ok(Buffer.concat(a.store.records(0)).equals(Buffer.concat(b.store.records(0))));
 });

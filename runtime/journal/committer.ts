@@ -60,13 +60,13 @@ export class Committer {
   #releasing = false;
   #waiters: { readonly sequence: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
 
-  /** `takeover`: what claim() resolved with. `maxInFlight` 1 or 2. */
+  /** `takeover`: what claim() resolved with. `maxInFlight` 1 or 2, default as many as the journal takes. */
   constructor(
     journal: Journal,
     takeover: JournalPosition,
     events: CommitterEvents,
     sleep: Sleep,
-    maxInFlight = MAX_IN_FLIGHT,
+    maxInFlight = journal.appends_max,
   ) {
     if (maxInFlight < 1 || maxInFlight > MAX_IN_FLIGHT) throw new RangeError(`maxInFlight ${maxInFlight}`);
     this.#journal = journal;

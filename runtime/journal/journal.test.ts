@@ -43,6 +43,7 @@ async function rig(): Promise<Rig> {
   const journal: Journal = {
     shard: real.shard,
     id: real.id,
+    appends_max: real.appends_max,
     append: async (bytes, expected) => {
       appended.push(bytes);
       const scripted = script.shift();
@@ -285,6 +286,31 @@ test("a position that is not of this history is refused", async () => {
   store.loseTail(3, 1);
   await assert.rejects(
     replay(journal, good, () => {}, noSleep),
+    damagedAt(4, /gone/),
+  );
+});
+
+test("a frame to resume from is asked for again of a server that is behind; never given, it is gone", async () => {
+  const { store, journal } = await filled(3);
+  const from = { ...JOURNAL_START, sequence: 4, checksum: checksumOf(store.records(3)[3]) };
+  let asked = 0;
+  let known = 0;
+  const behind = (until: number): Journal => ({
+    ...journal,
+    read: async (sequence, isKnown) => {
+      if (isKnown === true) known = sequence;
+      return ++asked < until ? null : journal.read(sequence);
+    },
+    state: async () => {
+      if (++asked < until) throw new JournalUnavailable("a server that is behind answered");
+      return journal.state();
+    },
+  });
+  assert.equal((await replay(behind(4), from, () => {}, noSleep)).sequence, 4);
+  assert.deepEqual([asked > 4, known], [true, 4]);
+  const never: Journal = { ...journal, read: async () => null };
+  await assert.rejects(
+    replay(never, from, () => {}, noSleep),
     damagedAt(4, /gone/),
   );
 });

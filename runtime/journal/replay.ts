@@ -8,6 +8,9 @@ import { checkFrame, checkReadable, nextPause, RETRY_FIRST_MS, type Sleep, until
 import { JOURNAL_START, type JournalPosition, positionOf } from "./claim.ts";
 import { RESTORE_NODE, readOwner } from "./takeover.ts";
 
+/** Reads of a frame that the journal counts and does not give, before it is gone. */
+const RESUME_TRIES = 5;
+
 /** Folds one verified frame. `bytes` (header and body, 8-aligned) is its to keep. What it throws ends the replay. */
 export type OnFrame = (header: FrameHeader, bytes: Uint8Array) => void | Promise<void>;
 
@@ -83,18 +86,28 @@ export class JournalReader {
   async #resume(): Promise<void> {
     if (this.#resumed) return;
     const { sequence, checksum } = this.#position;
-    const message = await untilReachable(this.#sleep, () => this.#journal.read(sequence));
-    if (message === null) {
-      const { firstSequence } = await untilReachable(this.#sleep, () => this.#journal.state());
-      if (sequence < firstSequence) throw new JournalPurged(sequence, firstSequence);
-      throw new JournalDamaged("the frame to resume from is gone", sequence);
-    }
+    const message = await this.#first();
     const header = checkFrame(this.#journal, message, { checksum: null, epoch: 0 });
     if (!sameChecksum(header.checksum, checksum)) {
       throw new JournalDamaged("the frame to resume from is another one", sequence);
     }
     this.#position = positionOf(header);
     this.#resumed = true;
+  }
+
+  /** The frame to resume from. A server that had not caught up when it was asked is asked again. */
+  async #first(): Promise<JournalMessage> {
+    const { sequence } = this.#position;
+    for (let pause = RETRY_FIRST_MS, tries = 1; ; pause = nextPause(pause), tries++) {
+      const message = await untilReachable(this.#sleep, () => this.#journal.read(sequence, true));
+      if (message !== null) return message;
+      const { firstSequence, lastSequence } = await untilReachable(this.#sleep, () => this.#journal.state());
+      if (sequence < firstSequence) throw new JournalPurged(sequence, firstSequence);
+      if (sequence > lastSequence || tries === RESUME_TRIES) {
+        throw new JournalDamaged("the frame to resume from is gone", sequence);
+      }
+      await this.#sleep(pause);
+    }
   }
 
   async #take(message: JournalMessage): Promise<void> {

@@ -1,10 +1,14 @@
 /**
  * Reading a journal in bulk: an ephemeral pull consumer, two pulls outstanding, so that the network is never idle while
- * frames are folded, and memory is bounded by the pulls. It checks that sequences are gapless; what is in the records
- * is for the reader to verify.
+ * frames are folded, and memory is bounded by the pulls. Sequences are gapless: what does not come in its turn is asked
+ * for by itself, and only the answer to that says whether it is gone. What is in the records is for the reader to
+ * verify.
+ *
+ * A connection that broke ends it, though the client makes a new one within a moment and the consumer lives on: what
+ * was under way is lost, and nobody sends it again.
  */
 import { type Msg, nuid } from "@nats-io/nats-core";
-import { JournalDamaged, type JournalMessage, JournalUnavailable } from "../ports.ts";
+import { type JournalMessage, JournalUnavailable } from "../ports.ts";
 import { aligned } from "./aligned.ts";
 import type { NatsLink } from "./connection.ts";
 import { NoAnswer, type RequestChannel } from "./request_channel.ts";
@@ -21,6 +25,8 @@ export interface BulkRange {
   readonly last: number;
   /** Longest silence before the journal counts as unavailable. */
   readonly timeout_ms: number;
+  /** Fetches one record that others overtook; rejects with why it is not there. */
+  readonly missing: (sequence: number) => Promise<JournalMessage>;
 }
 
 /** Arrived and not yet read; the reader waits on `wake`. */
@@ -28,6 +34,13 @@ class Arrivals {
   #queue: Msg[] = [];
   #at = 0;
   #wake: (() => void) | null = null;
+  /** The connection broke: some may be missing, and nothing more comes. */
+  isCut = false;
+
+  cut(): void {
+    this.isCut = true;
+    this.#wake?.();
+  }
 
   push(message: Msg): void {
     this.#queue.push(message);
@@ -91,7 +104,10 @@ async function createConsumer(channel: RequestChannel, range: BulkRange): Promis
   return name;
 }
 
-/** Records first..last in order. Rejects with JournalUnavailable on silence; start again behind the last one seen. */
+/**
+ * Records first..last in order. Rejects with JournalUnavailable on silence and when the connection breaks: start again
+ * behind the last one seen.
+ */
 export async function* bulkRead(
   link: NatsLink,
   channel: RequestChannel,
@@ -99,43 +115,66 @@ export async function* bulkRead(
 ): AsyncGenerator<JournalMessage> {
   const arrivals = new Arrivals();
   const inbox = link.inbox();
-  const consumer = await createConsumer(channel, range);
-  const subscription = link.client.subscribe(inbox, {
-    callback: (error, message) => {
-      if (error === null) arrivals.push(message);
-    },
-  });
-  const pull = `$JS.API.CONSUMER.MSG.NEXT.${range.stream}.${consumer}`;
+  const unlisten = link.listen(() => arrivals.cut());
+  try {
+    const consumer = await createConsumer(channel, range);
+    const subscription = link.client.subscribe(inbox, {
+      callback: (error, message) => {
+        if (error === null) arrivals.push(message);
+      },
+    });
+    try {
+      yield* inOrder(link, arrivals, range, { inbox, consumer });
+    } finally {
+      if (!link.client.isClosed()) {
+        subscription.unsubscribe();
+        if (link.up) link.client.publish(`$JS.API.CONSUMER.DELETE.${range.stream}.${consumer}`);
+      }
+    }
+  } finally {
+    unlisten();
+  }
+}
+
+async function* inOrder(
+  link: NatsLink,
+  arrivals: Arrivals,
+  range: BulkRange,
+  at: { readonly inbox: string; readonly consumer: string },
+): AsyncGenerator<JournalMessage> {
+  const pull = `$JS.API.CONSUMER.MSG.NEXT.${range.stream}.${at.consumer}`;
   let asked = range.first;
   const ask = (): void => {
     const batch = Math.min(PULL_RECORDS, range.last - asked + 1);
     if (batch <= 0) return;
     asked += batch;
-    link.client.publish(pull, JSON.stringify({ batch }), { reply: inbox });
+    link.client.publish(pull, JSON.stringify({ batch }), { reply: at.inbox });
   };
-  try {
-    for (let i = 0; i < PULLS; i++) ask();
-    for (let next = range.first; next <= range.last; ) {
-      const message = arrivals.take();
-      if (message === null) {
-        const arrived = link.up && (await arrivals.wait(range.timeout_ms));
-        if (!arrived) throw new JournalUnavailable(`bulk read: nothing for ${range.timeout_ms} ms at ${next}`);
-        continue;
-      }
-      if (message.headers !== undefined && message.headers.code >= 400) {
-        throw new JournalUnavailable(`bulk read: ${message.headers.code} ${message.headers.description}`);
-      }
-      const sequence = streamSequence(message.reply ?? "");
-      if (sequence > next) throw new JournalDamaged("missing record", next);
-      if (sequence < next) throw new JournalUnavailable(`bulk read: ${sequence} came again at ${next}`);
-      next++;
-      if ((next - range.first) % PULL_RECORDS === 0) ask();
-      yield { sequence, bytes: aligned(message.data) };
+  for (let i = 0; i < PULLS; i++) ask();
+  for (let next = range.first; next <= range.last; ) {
+    const message = await nextOf(arrivals, link, range.timeout_ms, next);
+    const sequence = streamSequence(message.reply ?? "");
+    if (sequence < next) throw new JournalUnavailable(`bulk read: ${sequence} came again at ${next}`);
+    for (; next <= sequence; next++) {
+      const record = next < sequence ? await range.missing(next) : { sequence, bytes: aligned(message.data) };
+      if ((next + 1 - range.first) % PULL_RECORDS === 0) ask();
+      yield record;
     }
-  } finally {
-    if (!link.client.isClosed()) {
-      subscription.unsubscribe();
-      if (link.up) link.client.publish(`$JS.API.CONSUMER.DELETE.${range.stream}.${consumer}`);
+  }
+}
+
+/** The next arrival. Throws JournalUnavailable when there is none that counts. */
+async function nextOf(arrivals: Arrivals, link: NatsLink, timeout_ms: number, next: number): Promise<Msg> {
+  for (;;) {
+    if (arrivals.isCut || !link.up) throw new JournalUnavailable(`bulk read: the connection broke at ${next}`);
+    const message = arrivals.take();
+    if (message !== null) {
+      const { headers } = message;
+      if (headers === undefined || headers.code < 400) return message;
+      throw new JournalUnavailable(`bulk read: ${headers.code} ${headers.description}`);
+    }
+    if (!(await arrivals.wait(timeout_ms))) {
+      throw new JournalUnavailable(`bulk read: nothing for ${timeout_ms} ms at ${next}`);
     }
   }
 }

@@ -8,15 +8,16 @@
  * would land behind the Takeover. A sequence number alone cannot tell whose record it is; the subject can. Epochs rise
  * one by one, so the next epoch's subject is empty exactly as long as nobody has taken over; asking about a subject
  * without messages costs the server a failed look-up, while asking about the own subject makes it load the newest
- * record each time (measured with 100 KB frames: a third more processor time and 900 MB more memory). A replicated
- * stream takes one append at a time with the same second condition; so every other one names the subject by a pattern
- * that means the same, and two are under way (measured with 50 KB frames: 544 a second instead of 411).
+ * record each time (measured with 100 KB frames: a third more processor time and 900 MB more memory).
  *
- * Tails are read by STREAM.MSG.GET, which only the stream's leader answers; direct gets are off. A leader that was
- * replaced and does not know it yet, or a new one that has not caught up, answers with an older tail: below what was
- * seen before it counts as no answer, for BEHIND_MS; what is still gone then is gone. Streams refuse the
- * deletion of single records. Purging stays possible for the maintenance account (permissions decide), since nothing
- * else can free a journal's space; `deny_purge` closes that too, for ever.
+ * A replicated stream takes one append at a time with the same second condition, so only one is under way. Naming the
+ * subject by a pattern would let two through, and be wrong: records that are proposed and not applied yet are looked up
+ * by exact subject only, so that a frame would be taken behind a Takeover which is being replicated.
+ *
+ * Tails are read by STREAM.MSG.GET, which only the stream's leader answers; direct gets are off. What a leader that is
+ * behind says is no answer (see KnownEnd). Streams refuse the deletion of single records. Purging stays possible for
+ * the maintenance account (permissions decide), since nothing else can free a journal's space; `deny_purge` closes that
+ * too, for ever.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -28,6 +29,7 @@ import {
 } from "@nats-io/jetstream";
 import { headers, type Msg } from "@nats-io/nats-core";
 import { epochOf, KIND_TAKEOVER, kindOf } from "../../proto/frame/frame_header.ts";
+import { MAX_IN_FLIGHT } from "../journal/committer.ts";
 import {
   type AppendResult,
   type Journal,
@@ -40,6 +42,7 @@ import {
 import { aligned } from "./aligned.ts";
 import { bulkRead } from "./bulk_reader.ts";
 import type { NatsLink } from "./connection.ts";
+import { BEHIND_MS, KnownEnd } from "./known_end.ts";
 import { NoAnswer, RequestChannel } from "./request_channel.ts";
 
 export interface JournalOptions {
@@ -64,8 +67,6 @@ const STREAM_NAME_IN_USE = 10058;
 const NO_MESSAGE_FOUND = 10037;
 const RESOURCES_EXCEEDED = [10002, 10023, 10028, 10047];
 const STORE_FAILED = 10077;
-/** An election takes 4 to 9 s. */
-const BEHIND_MS = 20_000;
 const LOOK_AGAIN_MS = 50;
 const JOURNAL_ID = /^[0-9a-f]{32}$/;
 const EXPECTED_LAST = "Nats-Expected-Last-Sequence";
@@ -117,23 +118,21 @@ export function appendResult(ack: PubAck): AppendResult {
 /** What opening finds out about a stream. */
 interface Opened {
   readonly id: string;
+  readonly restoreId: string;
   readonly replicas: number;
 }
 
 class JetStreamJournal implements Journal {
   readonly shard: number;
   readonly id: string;
+  readonly restoreId: string;
   readonly #link: NatsLink;
   readonly #channel: RequestChannel;
   readonly #stream: string;
   readonly #subject: string;
   readonly #timeoutMs: number;
-  /** Epochs' subjects begin so, and by a pattern that means the same. */
-  readonly #fences: readonly [string, string];
-  readonly #replicas: number;
-  /** The highest sequence that was seen to stand, and since when answers are below it. */
-  #seen = 0;
-  #behindSince: number | null = null;
+  readonly #end: KnownEnd;
+  readonly appends_max: number;
 
   constructor(
     link: NatsLink,
@@ -142,14 +141,14 @@ class JetStreamJournal implements Journal {
   ) {
     this.shard = at.shard;
     this.id = at.id;
+    this.restoreId = at.restoreId;
     this.#link = link;
     this.#channel = channel;
     this.#stream = at.stream;
     this.#subject = at.subject;
     this.#timeoutMs = at.timeoutMs;
-    this.#replicas = at.replicas;
-    const pattern = at.replicas === 1 ? at.subject : `${at.subject.slice(0, at.subject.lastIndexOf("."))}.*`;
-    this.#fences = [at.subject, pattern];
+    this.#end = new KnownEnd(at.replicas, () => performance.now());
+    this.appends_max = at.replicas === 1 ? MAX_IN_FLIGHT : 1;
   }
 
   async append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult> {
@@ -161,23 +160,32 @@ class JetStreamJournal implements Journal {
     conditions.set(EXPECTED_LAST, String(expectedSequence));
     if (!takeover) {
       conditions.set(EXPECTED_LAST_OF_SUBJECT, "0");
-      conditions.set(SUBJECT_MEANT, `${this.#fences[expectedSequence & 1]}.${epoch + 1}`);
+      conditions.set(SUBJECT_MEANT, `${this.#subject}.${epoch + 1}`);
     }
     const reply = await this.#channel.request(`${this.#subject}.${epoch}`, bytes, conditions);
-    if (reply instanceof NoAnswer) return { kind: "unknown", message: reply.message };
+    if (reply instanceof NoAnswer) {
+      this.#end.unanswered();
+      return { kind: "unknown", message: reply.message };
+    }
     const result = appendResult(json<PubAck>(reply));
-    if (result.kind === "appended") this.#seen = Math.max(this.#seen, result.sequence);
+    if (result.kind === "appended") this.#end.stands(result.sequence);
     return result;
   }
 
   async tail(): Promise<JournalMessage | null> {
+    const asked = this.#end.sequence;
     const message = await this.#get({ last_by_subj: `${this.#subject}.*` });
-    this.#checkBehind(message === null ? 0 : message.sequence);
+    this.#checkBehind(message === null ? 0 : message.sequence, asked);
     return message;
   }
 
-  read(sequence: number): Promise<JournalMessage | null> {
-    return this.#get({ seq: sequence });
+  async read(sequence: number, isKnown = false): Promise<JournalMessage | null> {
+    if (isKnown) this.#end.know(sequence);
+    const message = await this.#get({ seq: sequence });
+    if (message !== null || sequence > this.#end.sequence) return message;
+    // It stood. Whoever does not have it was asked too early, or it is gone from one of the ends.
+    const { firstSequence, lastSequence } = await this.state();
+    return firstSequence <= sequence && sequence <= lastSequence ? this.#get({ seq: sequence }) : null;
   }
 
   async *readFrom(first: number): AsyncIterable<JournalMessage> {
@@ -190,46 +198,55 @@ class JetStreamJournal implements Journal {
       first,
       last: state.lastSequence,
       timeout_ms: this.#timeoutMs,
+      missing: (sequence) => this.#missing(sequence),
     });
   }
 
+  /** A record that did not come in its turn; it may be lost on the way only. */
+  async #missing(sequence: number): Promise<JournalMessage> {
+    const message = await this.read(sequence, true);
+    if (message !== null) return message;
+    const { firstSequence } = await this.state();
+    if (sequence < firstSequence) throw new JournalPurged(sequence, firstSequence);
+    throw new JournalDamaged("missing record", sequence);
+  }
+
   async state(): Promise<{ firstSequence: number; lastSequence: number; bytes: number }> {
+    const asked = this.#end.sequence;
     const info = await this.#api<InfoReply>(`STREAM.INFO.${this.#stream}`, "");
-    if (info.error !== undefined) throw new JournalUnavailable(`${this.#stream}: ${info.error.description}`);
+    if (info.error !== undefined) throw this.#unavailable(`${this.#stream}: ${info.error.description}`);
     // A stream can be made anew under the same name; its records would be another history.
     if (info.config.metadata?.["journal_id"] !== this.id) {
       throw new JournalDamaged(`stream ${this.#stream} has another journal id`, info.state.last_seq);
     }
-    this.#checkBehind(info.state.last_seq);
+    this.#checkBehind(info.state.last_seq, asked);
     return { firstSequence: info.state.first_seq, lastSequence: info.state.last_seq, bytes: info.state.bytes };
   }
 
-  /** Whether a tail is an answer. One server alone knows what it has; of several, one may not know it yet. */
-  #checkBehind(last: number): void {
-    if (last >= this.#seen) {
-      this.#seen = last;
-      this.#behindSince = null;
-      return;
-    }
-    if (this.#replicas === 1) return;
-    this.#behindSince ??= performance.now();
-    if (performance.now() - this.#behindSince > BEHIND_MS) return;
-    throw new JournalUnavailable(`${this.#stream}: a server that is behind answered, ${last} after ${this.#seen}`);
+  /** Throws JournalUnavailable unless the tail is an answer. `asked`: what was known when the question went out. */
+  #checkBehind(last: number, asked: number): void {
+    if (this.#end.isAnswer(last, asked)) return;
+    throw new JournalUnavailable(`${this.#stream}: a server that is behind answered, ${last} after ${asked}`);
   }
 
   async #get(which: { seq: number } | { last_by_subj: string }): Promise<JournalMessage | null> {
     const reply = await this.#api<MsgGetReply>(`STREAM.MSG.GET.${this.#stream}`, JSON.stringify(which));
     if (reply.error?.err_code === NO_MESSAGE_FOUND) return null;
     if (reply.error !== undefined || reply.message === undefined) {
-      throw new JournalUnavailable(`${this.#stream}: ${reply.error?.description ?? "no message in the answer"}`);
+      throw this.#unavailable(`${this.#stream}: ${reply.error?.description ?? "no message in the answer"}`);
     }
     return { sequence: reply.message.seq, bytes: aligned(Buffer.from(reply.message.data ?? "", "base64")) };
   }
 
   async #api<T>(verb: string, body: string): Promise<T> {
     const reply = await this.#channel.request(`$JS.API.${verb}`, Buffer.from(body));
-    if (reply instanceof NoAnswer) throw new JournalUnavailable(`${verb}: ${reply.message}`);
+    if (reply instanceof NoAnswer) throw this.#unavailable(`${verb}: ${reply.message}`);
     return json<T>(reply);
+  }
+
+  #unavailable(message: string): JournalUnavailable {
+    this.#end.unanswered();
+    return new JournalUnavailable(message);
   }
 }
 
@@ -237,11 +254,13 @@ export interface JournalNames {
   readonly stream: string;
   readonly subject: string;
   readonly id: string;
+  readonly restoreId?: string;
   readonly options: JournalOptions;
 }
 
 /** Settings of a journal's stream. */
-export function journalConfig({ stream, subject, id, options }: JournalNames) {
+export function journalConfig({ stream, subject, id, restoreId = "", options }: JournalNames) {
+  const { shards } = options;
   return {
     name: stream,
     subjects: [`${subject}.*`],
@@ -256,7 +275,11 @@ export function journalConfig({ stream, subject, id, options }: JournalNames) {
     deny_delete: true,
     deny_purge: options.deny_purge ?? false,
     allow_direct: false,
-    metadata: { journal_id: id, ...(options.shards === undefined ? {} : { shards: String(options.shards) }) },
+    metadata: {
+      journal_id: id,
+      ...(shards === undefined ? {} : { shards: String(shards) }),
+      ...(restoreId === "" ? {} : { restore_id: restoreId }),
+    },
   };
 }
 
@@ -295,7 +318,7 @@ export class JetStreamJournalStore implements JournalStore {
     const id = randomBytes(16).toString("hex");
     try {
       await manager.streams.add(journalConfig({ stream, subject, id, options: this.#options }));
-      return { id, replicas: this.#options.num_replicas ?? 1 };
+      return { id, restoreId: "", replicas: this.#options.num_replicas ?? 1 };
     } catch (error) {
       if (errorCode(error) !== STREAM_NAME_IN_USE) throw error;
       // Another node made it a moment ago. Servers of a cluster learn of it one after the other.
@@ -333,7 +356,7 @@ async function found(manager: JetStreamManager, stream: string, options: Journal
     if (num_replicas !== undefined && num_replicas !== replicas) {
       throw new Error(`it has ${replicas} replicas, not ${num_replicas}: start with --nats-replicas ${replicas}`);
     }
-    return { id, replicas };
+    return { id, restoreId: info.config.metadata?.["restore_id"] ?? "", replicas };
   } catch (error) {
     if (errorCode(error) === STREAM_NOT_FOUND) return null;
     throw error;

@@ -3,11 +3,18 @@
  * a restored history. Nodes have no permission for it.
  */
 import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
-import { JournalDamaged, type JournalFacts, type JournalMaintenance, JournalUnavailable } from "../ports.ts";
+import {
+  JournalDamaged,
+  type JournalFacts,
+  type JournalMade,
+  type JournalMaintenance,
+  JournalUnavailable,
+} from "../ports.ts";
 import type { NatsLink } from "./connection.ts";
 import { type JournalOptions, journalConfig } from "./jetstream_journal.ts";
 
 const STREAM_NAME_IN_USE = 10058;
+const STREAM_NOT_FOUND = 10059;
 
 export class JetStreamMaintenance implements JournalMaintenance {
   readonly #link: NatsLink;
@@ -24,8 +31,11 @@ export class JetStreamMaintenance implements JournalMaintenance {
   list(): Promise<readonly JournalFacts[]> {
     return this.#asked("list the journals", async (manager) => {
       const found: JournalFacts[] = [];
-      for await (const info of manager.streams.list()) {
-        const facts = this.#facts(info);
+      // By name, and each asked for: a list of all leaves those out whose leader does not answer.
+      for await (const name of manager.streams.names()) {
+        if (!name.startsWith(this.#prefix)) continue;
+        const info = await infoOf(manager, name);
+        const facts = info === null ? null : this.#facts(info);
         if (facts !== null) found.push(facts);
       }
       return found.sort((a, b) => a.shard - b.shard);
@@ -43,14 +53,12 @@ export class JetStreamMaintenance implements JournalMaintenance {
     });
   }
 
-  create(
-    shard: number,
-    as: { readonly id: string; readonly shards: number; readonly firstSequence: number },
-  ): Promise<void> {
+  create(shard: number, as: JournalMade): Promise<void> {
     const stream = `${this.#prefix}${shard}`;
     const subject = `${this.#options.subject ?? "fg.j"}.${shard}`;
+    const options = { ...this.#options, shards: as.shards };
     return this.#asked(`create ${stream}`, async (manager) => {
-      const config = journalConfig({ stream, subject, id: as.id, options: { ...this.#options, shards: as.shards } });
+      const config = journalConfig({ stream, subject, id: as.id, restoreId: as.restoreId ?? "", options });
       const isThere = await manager.streams.info(stream).catch(() => null);
       if (isThere !== null) throw new JournalDamaged(`there is a journal ${stream} already`, isThere.state.last_seq);
       try {
@@ -91,5 +99,15 @@ export class JetStreamMaintenance implements JournalMaintenance {
       }
       throw new JournalUnavailable(`cannot ${what}: ${(error as Error).message}`);
     }
+  }
+}
+
+/** Null when it is gone. */
+async function infoOf(manager: JetStreamManager, stream: string): Promise<StreamInfo | null> {
+  try {
+    return await manager.streams.info(stream);
+  } catch (error) {
+    if ((error as { code?: unknown }).code === STREAM_NOT_FOUND) return null;
+    throw error;
   }
 }

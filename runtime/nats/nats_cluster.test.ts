@@ -1,15 +1,17 @@
 /** The NATS adapters on three real servers, with replicas, TLS and users: contracts, elections, users' permissions. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before, type TestContext, test } from "node:test";
+import type { Msg } from "@nats-io/nats-core";
 import { makeAuthority } from "../../deploy/engines/certificates.ts";
 import { claim } from "../journal/claim.ts";
 import type { Committer } from "../journal/committer.ts";
-import { JournalUnavailable } from "../ports.ts";
+import { type Journal, JournalUnavailable } from "../ports.ts";
 import { CommitDriver } from "../testkit/commit_driver.ts";
-import { takeoverFrame } from "../testkit/frames.ts";
+import { beginJournal, checksumOf, rowsFrame, takeoverFrame } from "../testkit/frames.ts";
 import { journalContract } from "../testkit/journal_contract.ts";
 import { leaseContract } from "../testkit/lease_contract.ts";
 import { NatsCluster } from "../testkit/nats_cluster.ts";
+import { tappedLink } from "../testkit/tapped_link.ts";
 import { transportContract } from "../testkit/transport_contract.ts";
 import { NatsConnectError, type NatsLink } from "./connection.ts";
 import { JetStreamJournalStore } from "./jetstream_journal.ts";
@@ -103,7 +105,30 @@ transportContract("NATS transport over several servers", async () => {
   return { open, settle, close };
 });
 
-test("two appends are under way at a time, and a Takeover refuses those behind it", async () => {
+test("no frame lands behind a Takeover that is being replicated", async () => {
+  const [a, b] = [await openStore(), await openStore()];
+  const shard = shards++;
+  const [journal, rival] = [await a.store.open(shard), await b.store.open(shard)];
+  await beginJournal(journal);
+  const kinds = new Set<string>();
+  for (let round = 0, epoch = 1; round < 40; round++) {
+    const last = (await journal.state()).lastSequence;
+    // The Takeover takes the place of an owner's first frame; the second one expects just that sequence.
+    const [takeover, behind] = await Promise.all([
+      rival.append(takeoverFrame(journal, { epoch: epoch + 1, sequence: last + 1 }), last),
+      journal.append(rowsFrame(journal, { epoch, sequence: last + 2 }), last + 1),
+    ]);
+    kinds.add(`${takeover.kind}, ${behind.kind}`);
+    epoch += takeover.kind === "appended" ? 1 : 0;
+    // Both parities of the sequence.
+    if (round % 3 === 0) await journal.append(rowsFrame(journal, { epoch, sequence: last + 2 }), last + 1);
+  }
+  assert.deepEqual([...kinds], ["appended, conflict"]);
+  await a.close();
+  await b.close();
+});
+
+test("an owner's appends are not refused for its own, and a Takeover deposes it", async () => {
   const [a, b] = [await openStore(), await openStore()];
   const shard = shards++;
   const driver = await CommitDriver.start(await a.store.open(shard), "a");
@@ -113,7 +138,7 @@ test("two appends are under way at a time, and a Takeover refuses those behind i
   driver.enough = 140;
   driver.fill();
   await until(() => driver.told.length >= 140 || driver.end !== null, "100 more frames");
-  // A refused second append costs a look at the tail and a pause of 20 ms each time.
+  // A refused append costs a look at the tail and a pause of 20 ms each time.
   assert.ok(performance.now() - begin < 100 * 20, `100 frames took ${performance.now() - begin} ms`);
   const next = (driver.committer as Committer).nextFrameNumber;
   const rival = await b.store.open(shard);
@@ -150,7 +175,7 @@ test("an older tail than was seen is no answer of a replicated journal", async (
   const used = await openStore();
   const maintenance = await cluster.connect("maintenance");
   const journal = await used.store.open(shards++);
-  assert.equal((await journal.append(takeoverFrame(journal, { epoch: 1, sequence: 1 }), 0)).kind, "appended");
+  await beginJournal(journal);
   assert.equal((await journal.tail())?.sequence, 1);
   // What a leader that does not know it yet would say: nothing is there.
   const { config } = (await maintenance.client.request(`$JS.API.STREAM.INFO.FG_J${journal.shard}`)).json() as {
@@ -163,6 +188,89 @@ test("an older tail than was seen is no answer of a replicated journal", async (
   await assert.rejects(journal.state(), JournalUnavailable);
   await maintenance.close();
   await used.close();
+});
+
+/** What becomes of one answer to a look at the tail. */
+type Fate = (answer: Msg, deliver: (answer: Msg) => void) => void;
+
+/** A replicated journal of two frames; `next` decides about the next answer to a look at its tail. */
+async function twoFrames(t: TestContext): Promise<{ journal: Journal; next: (fate: Fate) => void }> {
+  const real = await cluster.connect("shard");
+  let coming: Fate | null = null;
+  const link = tappedLink(real, (message, deliver) => {
+    const fate = message.string().includes("stream_msg_get_response") ? coming : null;
+    if (fate === null) return deliver(message);
+    coming = null;
+    fate(message, deliver);
+  });
+  const store = new JetStreamJournalStore(link, { num_replicas });
+  const journal = await store.open(shards++);
+  const first = await beginJournal(journal);
+  await journal.append(rowsFrame(journal, { epoch: 1, sequence: 2, previous: checksumOf(first) }), 1);
+  const next = (fate: Fate): void => {
+    coming = fate;
+  };
+  t.after(async () => {
+    store.close();
+    await real.close();
+  });
+  return { journal, next };
+}
+
+/** The answer of a server that has the first frame only. */
+const behind: Fate = (answer, deliver) => {
+  const text = answer.string().replace(/"seq":\d+/, '"seq":1');
+  deliver(new Proxy(answer, { get: (m, key) => (key === "string" ? () => text : Reflect.get(m, key)) }));
+};
+
+test("answers that are behind are no lost history, however far apart", async (t) => {
+  const { journal, next } = await twoFrames(t);
+  const { now } = performance;
+  let later_ms = 0;
+  t.mock.method(performance, "now", () => now.call(performance) + later_ms);
+  for (let minute = 0; minute < 3; minute++, later_ms += 60_000) {
+    next(behind);
+    await assert.rejects(journal.tail(), JournalUnavailable);
+  }
+  assert.equal((await journal.tail())?.sequence, 2);
+});
+
+test("an acknowledgement and a lost answer begin the grace anew", async (t) => {
+  const { journal, next } = await twoFrames(t);
+  const { now } = performance;
+  let later_ms = 0;
+  t.mock.method(performance, "now", () => now.call(performance) + later_ms);
+  const away: Fate = (answer, deliver) => {
+    const text = JSON.stringify({ error: { code: 503, err_code: 10008, description: "temporarily unavailable" } });
+    deliver(new Proxy(answer, { get: (m, key) => (key === "string" ? () => text : Reflect.get(m, key)) }));
+  };
+  for (let second = 0; second < 60; second += 4, later_ms += 4000) {
+    if (second === 16)
+      assert.equal((await journal.append(rowsFrame(journal, { epoch: 1, sequence: 3 }), 2)).kind, "appended");
+    next(second === 36 ? away : behind);
+    await assert.rejects(journal.tail(), JournalUnavailable, `after ${second} s`);
+  }
+});
+
+test("a tail that was asked for before an acknowledgement is an answer behind it", async (t) => {
+  const { journal, next } = await twoFrames(t);
+  const held = Promise.withResolvers<() => void>();
+  next((message, deliver) => held.resolve(() => deliver(message)));
+  const tail = journal.tail();
+  const answer = await held.promise;
+  assert.equal((await journal.append(rowsFrame(journal, { epoch: 1, sequence: 3 }), 2)).kind, "appended");
+  answer();
+  assert.equal((await tail)?.sequence, 2);
+});
+
+test("a frame that a snapshot ends with is looked for until the server has caught up", async (t) => {
+  const { journal } = await twoFrames(t);
+  const { store, close } = await openStore();
+  t.after(close);
+  const other = await store.open(journal.shard);
+  await assert.rejects(other.read(3, true), JournalUnavailable);
+  await journal.append(rowsFrame(journal, { epoch: 1, sequence: 3 }), 2);
+  assert.equal((await other.read(3, true))?.sequence, 3);
 });
 
 test("a journal keeps its number of replicas, and another one is refused by its name", async () => {
@@ -249,7 +357,7 @@ test("nobody hears answers to others: subscriptions outside a user's own are ref
 test("what a gateway makes the server say to a journal's subject does not arrive there", async () => {
   const used = await openStore();
   const journal = await used.store.open(shards++);
-  await journal.append(takeoverFrame(journal, { epoch: 1, sequence: 1 }), 0);
+  await beginJournal(journal);
   const link = await cluster.connect("gateway");
   const streams = await PublicStreams.open(link, { num_replicas });
   // The acknowledgement of a publish, an answer of the API and a delivered message go where the asker says.

@@ -12,6 +12,9 @@ import type { Committer } from "../journal/committer.ts";
 import { sealOwnerFrame } from "../journal/takeover.ts";
 import type { Journal } from "../ports.ts";
 
+const FIRST_TRIES = 250;
+const FIRST_PAUSE_MS = 20;
+
 export interface FrameAt {
   readonly epoch: number;
   readonly sequence: number;
@@ -64,6 +67,18 @@ export function nextFrame(committer: Committer, body_bytes = 64, fill = 7): Uint
   };
   sealFrame(bytes, fields, FORMAT_NEWEST);
   return bytes;
+}
+
+/** Appends the Takeover that begins a journal. Servers of a cluster hear one after the other that a stream was made. */
+export async function beginJournal(journal: Journal): Promise<Uint8Array> {
+  const frame = takeoverFrame(journal, { epoch: 1, sequence: 1 });
+  for (let tries = 1; tries <= FIRST_TRIES; tries++) {
+    const result = await journal.append(frame, 0);
+    if (result.kind === "appended") return frame;
+    if (result.kind !== "unknown") throw new Error(`the first frame: ${result.kind}`);
+    await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS));
+  }
+  throw new Error("nobody takes the first frame");
 }
 
 /** The checksum of a sealed frame. */

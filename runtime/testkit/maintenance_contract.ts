@@ -110,9 +110,9 @@ function createTests(check: Check): void {
   const id = "0123456789abcdef0123456789abcdef";
   check("a journal made anew has its id, and begins with the frame it is told to", async (h, shard) => {
     const { store, maintenance } = h;
-    await maintenance.create(shard, { id, shards: 64, firstSequence: 6 });
+    await maintenance.create(shard, { id, shards: 64, firstSequence: 6, restoreId: "r" });
     const journal = await store.open(shard);
-    assert.equal(journal.id, id);
+    assert.deepEqual([journal.id, journal.restoreId], [id, "r"]);
     const facts = (await maintenance.list()).find((f) => f.shard === shard);
     assert.deepEqual([facts?.firstSequence, facts?.lastSequence], [6, 5]);
     const frame = rowsFrame(journal, { epoch: 3, sequence: 6 });
@@ -126,6 +126,7 @@ function createTests(check: Check): void {
 
   check("no journal is made where there is one", async ({ store, maintenance }, shard) => {
     const journal = await store.open(shard);
+    assert.equal(journal.restoreId, "");
     await fill(journal);
     await assert.rejects(maintenance.create(shard, { id, shards: 64, firstSequence: 1 }), JournalDamaged);
     assert.equal((await journal.state()).lastSequence, FRAMES);

@@ -9,6 +9,7 @@ import {
   type Journal,
   JournalDamaged,
   type JournalFacts,
+  type JournalMade,
   type JournalMaintenance,
   type JournalMessage,
   JournalPurged,
@@ -40,30 +41,46 @@ export const NO_FAULTS: JournalFaults = {
 };
 
 const TIMEOUT_MS = 50;
+/** What has a place is applied by the servers so much later. */
+const REPLICAS_MS = 3;
 
 /** The records of one shard, shared by all who opened it. */
 class SimStream {
   readonly id: string;
+  readonly restoreId: string;
   /** By sequence - 1; those before `first` were purged. */
   readonly records: Uint8Array[] = [];
   first = 1;
   bytes = 0;
   /** Its replicas elect a leader. */
   isLeaderless = false;
+  /** Records that have a place and are not applied yet. */
+  #proposed = 0;
 
-  constructor(id: string) {
+  constructor(id: string, restoreId = "") {
     this.id = id;
+    this.restoreId = restoreId;
   }
 
-  append(frame: Uint8Array, expected: number, maxBytes: number): AppendResult {
-    const last = this.records.length;
+  /**
+   * `later` applies a record that has its place, at once or when the replicas have it. The expected sequence is held
+   * against what has a place; whose epoch is the newest, only against what is applied, as nats-server knows it.
+   */
+  append(frame: Uint8Array, expected: number, maxBytes: number, later: (apply: () => void) => void): AppendResult {
+    const last = this.records.length + this.#proposed;
     const conflict: AppendResult = { kind: "conflict", lastSequence: last };
     if (last !== expected) return conflict;
-    const newest = last < this.first ? 0 : epochOf(this.records[last - 1]);
+    const applied = this.records.length;
+    const newest = applied < this.first ? 0 : epochOf(this.records[applied - 1]);
     if (kindOf(frame) !== KIND_TAKEOVER && (last === 0 || newest > epochOf(frame))) return conflict;
     if (this.bytes + frame.length > maxBytes) return { kind: "full", message: "simulated byte limit" };
-    this.records.push(frame.slice());
-    this.bytes += frame.length;
+    const sent = frame.slice();
+    this.bytes += sent.length;
+    this.#proposed++;
+    later(() => {
+      this.#proposed--;
+      this.records.push(sent);
+    });
     return { kind: "appended", sequence: last + 1 };
   }
 }
@@ -79,6 +96,14 @@ class SimJournal implements Journal {
     this.#store = store;
   }
 
+  get restoreId(): string {
+    return this.#stream.restoreId;
+  }
+
+  get appends_max(): number {
+    return this.#store.replicated ? 1 : 2;
+  }
+
   /** The stream of that name, which may have been made anew since it was opened. */
   get #stream(): SimStream {
     return this.#store.streams.get(this.shard) as SimStream;
@@ -86,7 +111,10 @@ class SimJournal implements Journal {
 
   append(bytes: Uint8Array, expectedSequence: number): Promise<AppendResult> {
     const { world, faults } = this.#store;
-    const apply = (): AppendResult => this.#stream.append(bytes, expectedSequence, this.#store.max_bytes);
+    const replicas_ms = this.#store.replicated ? REPLICAS_MS : 0;
+    const later = (run: () => void): void =>
+      world === null || replicas_ms === 0 ? run() : world.after(replicas_ms, run);
+    const apply = (): AppendResult => this.#stream.append(bytes, expectedSequence, this.#store.max_bytes, later);
     if (this.#isDown) return Promise.resolve({ kind: "unknown", message: "simulated outage" });
     if (world === null) return Promise.resolve(apply());
     const timeout: AppendResult = { kind: "unknown", message: "simulated timeout" };
@@ -107,7 +135,7 @@ class SimJournal implements Journal {
           ? { kind: "conflict", lastSequence: this.#stream.records.length }
           : apply();
         if (world.chance(faults.lost_ack)) return world.after(TIMEOUT_MS, () => resolve(timeout));
-        world.after(world.between(0.1, 2), () => resolve(result));
+        world.after(replicas_ms + world.between(0.1, 2), () => resolve(result));
       });
     });
   }
@@ -172,6 +200,8 @@ export class SimJournalStore implements JournalStore {
   readonly world: SimWorld | null;
   faults: JournalFaults = { ...NO_FAULTS };
   max_bytes = Number.POSITIVE_INFINITY;
+  /** Several servers keep the journals. */
+  replicated = false;
   /** An outage: nothing is answered. */
   down = false;
   readonly streams: Map<number, SimStream>;
@@ -255,9 +285,9 @@ export class SimMaintenance implements JournalMaintenance {
     return Promise.resolve(stream.first - before);
   }
 
-  create(shard: number, as: { id: string; firstSequence: number }): Promise<void> {
+  create(shard: number, as: Omit<JournalMade, "shards">): Promise<void> {
     if (this.#streams.has(shard)) return Promise.reject(new JournalDamaged(`journal ${shard} is there`, 0));
-    const stream = new SimStream(as.id);
+    const stream = new SimStream(as.id, as.restoreId);
     for (let s = 1; s < as.firstSequence; s++) stream.records.push(new Uint8Array(0));
     stream.first = as.firstSequence;
     this.#streams.set(shard, stream);

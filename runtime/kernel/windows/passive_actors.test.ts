@@ -57,13 +57,14 @@ class Seen implements ActorExtras {
 class Coming {
   readonly interner = new Interner();
   readonly keys = new CodedKeys(this.interner);
-  readonly table = new WindowTable(OPTIONS, this.keys);
+  readonly table: WindowTable;
   readonly extras = new Seen();
   readonly store = new MemoryPassive();
   readonly passive: PassiveActors;
 
-  constructor(clean_bytes_min = 0) {
-    const limits = { actors_max: USERS_MAX, events_max: 150, clean_bytes_min };
+  constructor(clean_bytes_min = 0, events_max = OPTIONS.events_max, actors_max = USERS_MAX) {
+    this.table = new WindowTable({ ...OPTIONS, events_max }, this.keys);
+    const limits = { actors_max, events_max: 150, clean_bytes_min };
     this.passive = new PassiveActors(this.table, this.keys, this.extras, this.store, limits);
   }
 
@@ -262,6 +263,41 @@ test("the log is cleaned when more than half of it stands for nobody, and what s
       .filter((line) => !line.startsWith(" ")).length,
     401,
   );
+});
+
+test("where all are used all the time, some leave when little room for events is left", () => {
+  const users = 100;
+  const c = new Coming(0, 200, users);
+  for (let i = 0; i < 600; i++) {
+    c.table.append(c.slot(i % users), START + i, 10, 1, 7, i + 1, i);
+    for (let slot = 0; slot < c.keys.size; slot++) c.extras.refer(slot);
+    c.passive.step(1);
+    if (i < 175) assert.equal(c.passive.left, 0, "spared while there is room");
+    assert.ok(c.table.events < 200, `${c.table.events} events`);
+  }
+  assert.equal(c.table.events + c.passive.events, 600);
+});
+
+test("a log that grows fast is cleaned as fast", async () => {
+  const c = new Coming();
+  let serial = 0;
+  // Records of some 20 KB: far more leaves between two steps than the least that is cleaned.
+  const round = async (events: number): Promise<void> => {
+    for (let user = 0; user < USERS; user++) {
+      for (let i = 0; i < events; i++) c.table.append(c.slot(user), START, 10, 1, 7, ++serial, 1);
+      if (user % 4 !== 3) continue;
+      for (let i = 0; i < 3; i++) c.passive.step(30);
+      await new Promise(setImmediate);
+    }
+  };
+  await round(700);
+  const live = c.store.kept;
+  assert.ok(live > 200_000);
+  for (let i = 0; i < 60; i++) {
+    await round(1);
+    assert.ok(c.store.kept < 5 * live, `${c.store.kept} bytes kept in round ${i}, ${live} live`);
+  }
+  assert.ok(c.store.end > 20 * live, "much was written");
 });
 
 test("a damaged record is never an actor: every flipped bit is told", async () => {

@@ -33,15 +33,20 @@ export interface PassiveLimits {
 
 /** Records read at once. */
 const READS_MAX = 64;
-/** Slots that the hand passes for each row of a tick, and at least. */
+/** Slots that the hand passes for each row of a tick, or event that came back for it, and at least. */
 const SLOTS_A_ROW = 4;
 const SLOTS_MIN = 64;
+/** So many times as far it goes when little is left of the events that the table may hold. */
+const SLOTS_PRESSED = 16;
 /** Bytes that wait to be written above which nobody is made passive. */
 const WAITING_BYTES_MAX = 8 << 20;
 /** Room that the log keeps for what is moved while it is cleaned. */
 const SPAN_SPARE_BYTES = 2 ** 30;
-/** Cleaned between two ticks, bytes. */
+/** Cleaned between two ticks, bytes: at least; for what was appended since; of what is behind; at most. */
 const CLEAN_BYTES = 64 * 1024;
+const CLEAN_A_BYTE = 2;
+const CLEAN_OWED_BYTES = 2 << 20;
+const CLEAN_BYTES_MAX = 64 << 20;
 
 export class PassiveActors implements PassivePart {
   /** Passive actors and their events. */
@@ -57,6 +62,8 @@ export class PassiveActors implements PassivePart {
   private readonly extras: ActorExtras;
   private readonly limits: PassiveLimits;
   private hand = 0;
+  /** Events brought back since the hand last moved. */
+  private returned = 0;
   /** Recalls under way: what they read must stay where it is. */
   private recalling = 0;
   /** What the snapshot under way has still to write of the log. */
@@ -66,6 +73,9 @@ export class PassiveActors implements PassivePart {
   private slice: Uint8Array | null = null;
   private reading = false;
   private failed: unknown = null;
+  /** Bytes of actors that left since a slice was asked for, and what is still to be cleaned for those before. */
+  private leftBytes = 0;
+  private owedBytes = 0;
 
   constructor(table: WindowTable, keys: CodedKeys, extras: ActorExtras, store: PassiveStore, limits: PassiveLimits) {
     this.table = table;
@@ -84,6 +94,11 @@ export class PassiveActors implements PassivePart {
     return this.table.actors > this.limits.actors_max || this.table.events > this.limits.events_max;
   }
 
+  /** More than half of the events between the limit and the most that the table holds. */
+  private get isPressed(): boolean {
+    return this.table.events * 2 > this.limits.events_max + this.table.plan.eventsMax;
+  }
+
   /**
    * A slice of work, between ticks: makes actors passive, and cleans the log; nothing while a recall is under way.
    * `rows`: of the tick before. Throws PassiveRecordLost.
@@ -91,17 +106,21 @@ export class PassiveActors implements PassivePart {
   step(rows: number): void {
     if (this.recalling > 0) return;
     if (this.isOver && this.log.waiting < WAITING_BYTES_MAX && this.log.bytes < SPAN_BYTES - SPAN_SPARE_BYTES) {
-      this.sweep(rows * SLOTS_A_ROW + SLOTS_MIN);
+      this.sweep(Math.max(rows, this.returned) * SLOTS_A_ROW + SLOTS_MIN);
     }
+    this.returned = 0;
     if (!this.table.isSnapshotActive) this.clean();
   }
 
-  private sweep(slotsMax: number): void {
+  private sweep(slots: number): void {
     const { keys, table, extras } = this;
+    const slotsMax = this.isPressed ? slots * SLOTS_PRESSED : slots;
     for (let i = 0; i < slotsMax && this.isOver; i++) {
       if (this.hand >= keys.size) this.hand = 0;
       const slot = this.hand++;
-      if (table.slots.isFree(slot) || extras.takeReferred(slot) || !table.canLeave(slot)) continue;
+      if (table.slots.isFree(slot)) continue;
+      // Where all were used someone has to go: else there is no room for the next payments.
+      if ((extras.takeReferred(slot) && !this.isPressed) || !table.canLeave(slot)) continue;
       this.leave(slot);
     }
   }
@@ -110,7 +129,9 @@ export class PassiveActors implements PassivePart {
     const { keys, table, extras, log } = this;
     const events = table.count(slot);
     table.writeActor(slot, log.begin(), (s, w) => extras.write(s, w));
+    const before = log.end;
     keys.leave(slot, log.commit(keys.code(slot), events));
+    this.leftBytes += log.end - before;
     table.release(slot);
     extras.release(slot);
     this.actors++;
@@ -173,6 +194,7 @@ export class PassiveActors implements PassivePart {
     }
     extras.refer(slot);
     this.drop(record);
+    this.returned += record.events;
     this.recalled++;
     return slot;
   }
@@ -203,21 +225,36 @@ export class PassiveActors implements PassivePart {
   /** When more than half of the log stands for nobody, its oldest records that do are moved to its end. */
   private clean(): void {
     if (this.failed !== null) throw new PassiveRecordLost((this.failed as Error).message);
+    if (this.slice !== null) this.cleanSlice(this.slice);
+    if (!this.reading) this.readSlice();
+  }
+
+  private readSlice(): void {
     const { log } = this;
-    if (this.slice === null) {
-      if (this.reading || log.bytes <= this.limits.clean_bytes_min || log.liveBytes * 2 > log.bytes) return;
-      this.reading = true;
-      log.oldest(CLEAN_BYTES).then(
-        (slice) => {
-          this.slice = slice;
-        },
-        (error: unknown) => {
-          this.failed = error;
-        },
-      );
+    const left = this.leftBytes * CLEAN_A_BYTE;
+    this.leftBytes = 0;
+    if (log.bytes <= this.limits.clean_bytes_min || log.liveBytes * 2 > log.bytes) {
+      this.owedBytes = 0;
       return;
     }
-    const slice = this.slice;
+    // In proportion to what leaves, so that the log cannot outgrow it; what a snapshot kept from it comes bit by bit.
+    this.owedBytes += left;
+    const wanted = Math.max(CLEAN_BYTES, left, Math.min(this.owedBytes, CLEAN_OWED_BYTES));
+    const bytes = Math.min(wanted, CLEAN_BYTES_MAX, log.bytes);
+    this.owedBytes = Math.max(0, this.owedBytes - bytes);
+    this.reading = true;
+    log.oldest(bytes).then(
+      (slice) => {
+        this.slice = slice;
+      },
+      (error: unknown) => {
+        this.failed = error;
+      },
+    );
+  }
+
+  private cleanSlice(slice: Uint8Array): void {
+    const { log } = this;
     this.slice = null;
     this.reading = false;
     let end = log.tail;

@@ -65,6 +65,9 @@ export class WindowStore implements SnapshotHost, HeldEvents {
   protected lastSlot = -1;
   protected lastUs = 0;
 
+  /** All that comes is committed: it finds room above the limit too. */
+  isUnbounded = false;
+
   /** Actors that are not in memory; null in a table that keeps all. */
   passive: PassivePart | null = null;
 
@@ -75,6 +78,10 @@ export class WindowStore implements SnapshotHost, HeldEvents {
     this.light = new Light(this.plan);
     this.overlay = new Overlay(this.plan);
     this.snapshot = new TableSnapshot(this);
+  }
+
+  get isFull(): boolean {
+    return this.events >= this.plan.eventsMax && !this.isUnbounded;
   }
 
   /** Actors in memory. */
@@ -156,8 +163,9 @@ export class WindowStore implements SnapshotHost, HeldEvents {
     }
     if (this.snapshot.active) this.snapshot.capture(slot);
     if (rec[r + R_SHAPE] !== SHAPE_HEAVY) this.light.advance(rec, r, timeUs);
-    this.drop(rec, r, Math.max(timeUs, newest) - this.plan.retentionUs);
-    if (this.events >= this.plan.eventsMax) return FULL;
+    const dropped = this.drop(rec, r, Math.max(timeUs, newest) - this.plan.retentionUs);
+    // What is shed leaves no trace: it takes the place of what it dropped, or it dropped nothing.
+    if (dropped === 0 && this.isFull) return FULL;
     const met = this.place(rec, r, timeUs, amount, counterparty, idHi, idLo, frame, 0);
     if (timeUs > newest) times[(r >>> 1) + R_NEWEST] = timeUs;
     if (timeUs < times[(r >>> 1) + R_FIRST]) times[(r >>> 1) + R_FIRST] = timeUs;

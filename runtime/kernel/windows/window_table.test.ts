@@ -394,3 +394,24 @@ test("ids are found through all actors, in slices; quiet actors are freed", () =
   assert.equal(t.events, 250);
   assert.equal(t.newestUs(0), START);
 });
+
+test("what a full table sheds leaves no trace; what drops as much as it adds finds room", () => {
+  const shedding = new WindowTable({ ...OPTIONS, events_max: 20 });
+  const plain = new WindowTable({ ...OPTIONS, events_max: 1000 });
+  const tables = [shedding, plain];
+  const append = (t: WindowTable, time: number, id: number): number =>
+    t.append(t.slot(1, id % 2), time, 10, 1, 7, id, id);
+  const text = (t: WindowTable): string => [...t.exportLines(String)].join("\n");
+  for (let id = 1; id <= 30; id++) {
+    // A table that gets committed rows is above its limit, as one that users come back into.
+    shedding.isUnbounded = id > 20;
+    for (const t of tables) assert.equal(append(t, START + id * 10, id), INSERTED);
+  }
+  shedding.isUnbounded = false;
+  assert.equal(append(shedding, START + 900, 40), FULL);
+  assert.equal(text(shedding), text(plain));
+  // As much later that events of its actor are older than the retention.
+  for (const t of tables) assert.equal(append(t, START + 3500, 42), INSERTED);
+  assert.equal(text(shedding), text(plain));
+  assert.ok(shedding.events < 30, "it dropped some");
+});
