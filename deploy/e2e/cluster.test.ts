@@ -457,10 +457,10 @@ test("killed with -9 the command leaves nothing behind; started again it knows a
   }
 });
 
-test("the folder's number of shards cannot change: exit code 1, and nothing is left", async () => {
+test("the folder's number of shards cannot change: exit code 2, and nothing is left", async () => {
   const { code, out, err } = await command(CLUSTER_COMMAND, cluster.args(SHARDS - 1));
-  assert.equal(code, 1, out);
-  assert.match(err, new RegExp(`has ${SHARDS} shards, not ${SHARDS - 1}`));
+  assert.equal(code, 2, out);
+  assert.match(err, new RegExp(`there are ${SHARDS} shards .*, not ${SHARDS - 1}: see npm run reshard`));
   assert.deepEqual(await cluster.processes(), []);
 });
 

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { ROW_PAYMENT } from "../../proto/columns.ts";
 import { FraudClient } from "../client/fraud_client.ts";
 import { startNats } from "../engines/nats.ts";
+import { credentialsFile } from "../engines/nats_users.ts";
 import { keyOf, readJournals, tenantsOf } from "./testkit/journal_rows.ts";
 import { PersistentLoad } from "./testkit/load.ts";
 import { localNode } from "./testkit/local_node.ts";
@@ -76,12 +77,13 @@ async function assertSameAgain(node: NodeProcess, load: PersistentLoad, payments
 /** Over the same store, with an own nats-server: each id once in the journals, and actors as the oracle has them. */
 async function assertRecovered(node: NodeProcess, shards: number, payments: ReturnType<typeof demoPayments>) {
   const { data_dir } = node;
-  const nats = await startNats({ data_dir: join(data_dir, "nats"), port: 0 });
+  const nats_users = join(data_dir, "nats-users");
+  const nats = await startNats({ data_dir: join(data_dir, "nats"), port: 0, users_dir: nats_users });
   try {
     const tenants = tenantsOf(data_dir);
     const acme = tenants.find((x) => x.id === "acme");
     assert.ok(acme);
-    const { rows } = await readJournals(nats.url, shards, tenants);
+    const { rows } = await readJournals({ nats: nats.url, nats_users }, shards, tenants);
     const times = new Map<string, number>();
     for (const r of rows)
       if (r.kind === ROW_PAYMENT) times.set(`${r.user} ${r.id}`, (times.get(`${r.user} ${r.id}`) ?? 0) + 1);
@@ -90,7 +92,12 @@ async function assertRecovered(node: NodeProcess, shards: number, payments: Retu
       assert.equal(times.get(key), 1, `times that ${p.transactionId} stands in the journals`);
     }
     assert.equal(times.size, payments.length);
-    const local = await localNode({ data_dir, nats_url: nats.url, shards });
+    const local = await localNode({
+      data_dir,
+      nats_url: nats.url,
+      nats_credentials: credentialsFile(nats_users, "node"),
+      shards,
+    });
     try {
       await local.quiet();
       assertStateEquals(local.shards, rows);

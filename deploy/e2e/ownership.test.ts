@@ -158,7 +158,7 @@ test("a flipped byte in a journal's file stops the shard at restart and names th
     for (const r of await client.analyze(Array.from({ length: 6 }, () => payment()))) decisionOf(r);
   client.close();
   assert.equal(await node.stop(), 0, await node.words());
-  const file = join(node.data_dir, "nats", "store", "jetstream", "$G", "streams", "FG_J1", "msgs", "1.blk");
+  const file = join(node.data_dir, "nats", "store", "jetstream", "JOURNALS", "streams", "FG_J1", "msgs", "1.blk");
   const bytes = await readFile(file);
   const good = Buffer.from(bytes);
   // Inside a frame. A flipped high bit in nats-server's own record header (its sequence number) makes the server
