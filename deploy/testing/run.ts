@@ -12,7 +12,7 @@ usage: npm test -- [--only TEXT]... [--list] [--minutes N] [--test-seconds N] [-
 
   --only TEXT        only checks and test files whose name or path holds TEXT (may be given again)
   --list             print what would run, and run nothing
-  --minutes N        everything must end within N minutes (default 20)
+  --minutes N        everything must end within N minutes (default 40)
   --test-seconds N   one test may take N seconds (default 300)
   --root DIR         the tests of another folder, without the checks
 
@@ -23,7 +23,7 @@ The last line is "N passed, N failed": a check counts as one. Exit: 0 all passed
 const OPTIONS = {
   only: { type: "string", multiple: true, default: [] },
   list: { type: "boolean", default: false },
-  minutes: { type: "string", default: "20" },
+  minutes: { type: "string", default: "40" },
   "test-seconds": { type: "string", default: "300" },
   root: { type: "string" },
   help: { type: "boolean", short: "h", default: false },
