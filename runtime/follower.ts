@@ -17,6 +17,13 @@ const FOLLOW_MS = 100;
 /** How long the users of a frame may take to come back, milliseconds: at least so long, at most twice. */
 const FOLD_MS = 10_000;
 
+/** Folding that leaves time to the shards which the node serves. */
+export interface Pace {
+  nowUs(): number;
+  /** Called behind work since `began_us`: what to wait for before more of it, undefined for nothing. */
+  rest(began_us: number): Promise<void> | undefined;
+}
+
 export class Follower {
   readonly shard: Shard;
   readonly folder: FrameFolder;
@@ -33,14 +40,19 @@ export class Follower {
   /** It was at the journal's tail since it follows. */
   isCaughtUp = false;
 
-  /** `from`: where the state that `shard` holds was taken. A rejecting `sleep` ends everything. */
-  constructor(shard: Shard, from: JournalPosition, folder: FrameFolder, sleep: Sleep) {
+  /**
+   * `from`: where the state that `shard` holds was taken. Until it is at the tail for the first time it keeps to `pace`.
+   * A rejecting `sleep` ends everything.
+   */
+  constructor(shard: Shard, from: JournalPosition, folder: FrameFolder, sleep: Sleep, pace: Pace) {
     this.shard = shard;
     this.folder = folder;
     this.#sleep = sleep;
     const fold = (header: FrameHeader, bytes: Uint8Array): Promise<void> | undefined => {
+      const began_us = pace.nowUs();
       const folded = folder.fold(header, bytes);
-      return folded === undefined ? undefined : this.#bounded(folded);
+      if (folded !== undefined) return this.#bounded(folded);
+      return this.isCaughtUp || this.#isEnding ? undefined : pace.rest(began_us);
     };
     this.#reader = new JournalReader(shard.journal, from, fold, sleep);
   }

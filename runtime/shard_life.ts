@@ -2,7 +2,7 @@
  * One shard on this node: its state is brought up to the journal's tail and kept there, until this node holds the lease
  * and has claimed the journal; then it serves, until another owner took over or it is handed over.
  */
-import { Follower } from "./follower.ts";
+import { Follower, type Pace } from "./follower.ts";
 import type { InboxGaps } from "./inbox.ts";
 import { Abandoned, type Sleep, untilReachable } from "./journal/checked.ts";
 import { claim, type JournalPosition } from "./journal/claim.ts";
@@ -31,6 +31,8 @@ const LOAD_PAUSE_MS = 2;
 const RELOAD_MS = 1000;
 /** How long a hand-over waits for frames under way before it is given up, milliseconds. */
 const LAST_FRAMES_MS = 2000;
+/** Work of a replay behind which it rests, microseconds. */
+const PACE_US = 2000;
 
 /** The shard was handed over as planned. */
 export class Released extends Error {
@@ -131,7 +133,7 @@ export class ShardLife {
     if (firstSequence > Math.max(1, from.sequence)) throw new SnapshotTooOld(from.sequence, firstSequence);
     const snapshot_seconds = (o.clock.monotonicUs() - started) / 1e6;
     const folder = new FrameFolder(shard, shards.length, o.decider, o.features_version, o.tenantIndex);
-    this.#follower = new Follower(shard, from, folder, sleep);
+    this.#follower = new Follower(shard, from, folder, sleep, this.#pace());
     await this.#follower.catchUp();
     const seconds = (o.clock.monotonicUs() - started) / 1e6;
     const { frames, rows, compared } = folder;
@@ -301,6 +303,23 @@ export class ShardLife {
     // A lease that is gained while a failed start ends, or is given back, must not lead to a claim.
     await this.#p.sleep(0);
     if (this.#keeper !== keeper) throw new Abandoned("the lease was given back");
+  }
+
+  /** While other shards are served here, as long a rest as the work was: their ticks must not wait for a long replay. */
+  #pace(): Pace {
+    const { options, shards, sleep } = this.#p;
+    const nowUs = (): number => options.clock.monotonicUs();
+    let work_us = 0;
+    return {
+      nowUs,
+      rest: (began_us) => {
+        work_us += nowUs() - began_us;
+        if (work_us < PACE_US || !shards.some((s) => s.serving)) return undefined;
+        const rest_ms = Math.ceil(work_us / 1000);
+        work_us = 0;
+        return sleep(rest_ms);
+      },
+    };
   }
 
   /** The owner released the shard for this node. */

@@ -164,7 +164,7 @@ async function judge(c: Case): Promise<Verdict> {
   let whole = true;
   for (let shard = 0; shard < c.shards; shard++) {
     const journal = await readJournal(c, shard, notes);
-    rows.push(...journal.rows);
+    for (const row of journal.rows) rows.push(row);
     whole &&= journal.whole;
   }
   const decisions = new Map<string, Found>();
