@@ -41,8 +41,8 @@ export class Follower {
   isCaughtUp = false;
 
   /**
-   * `from`: where the state that `shard` holds was taken. Until it is at the tail for the first time it keeps to `pace`.
-   * A rejecting `sleep` ends everything.
+   * `from`: where the state that `shard` holds was taken. Until it is at the tail for the first time it keeps to
+   * `pace`. A rejecting `sleep` ends everything.
    */
   constructor(shard: Shard, from: JournalPosition, folder: FrameFolder, sleep: Sleep, pace: Pace) {
     this.shard = shard;

@@ -305,7 +305,7 @@ export class ShardLife {
     if (this.#keeper !== keeper) throw new Abandoned("the lease was given back");
   }
 
-  /** While other shards are served here, as long a rest as the work was: their ticks must not wait for a long replay. */
+  /** While other shards are served here a rest as long as the work: their ticks must not wait for a long replay. */
   #pace(): Pace {
     const { options, shards, sleep } = this.#p;
     const nowUs = (): number => options.clock.monotonicUs();

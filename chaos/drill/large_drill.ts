@@ -52,7 +52,8 @@ export async function killLarge(c: DrillCluster): Promise<DrillNotes> {
     `${KNOWN_USERS} users made known in ${seconds} s`,
     `${orphaned.size} of ${c.shards} shards served again after ${Math.round(covered_ms - killed_ms)} ms`,
     `longest wait of ${waits_ms.length} payments of their users ${wait_ms} ms`,
-    `meanwhile ${others_ms.length} payments of other users, ms p50 ${p50_ms} p90 ${p90_ms} p99 ${p99_ms} (aimed at ${OTHERS_P99_MS_MAX})`,
+    `meanwhile ${others_ms.length} payments of other users, ms p50 ${p50_ms} p90 ${p90_ms} p99 ${p99_ms}`,
+    `aimed at: ${WAIT_MS_MAX} ms, and p99 ${OTHERS_P99_MS_MAX} ms of the others`,
   ];
   return { notes, failed };
 }
