@@ -46,9 +46,9 @@ export type FromWorker =
 const COUNTED_SEEDS = 50;
 const TRACE_LINES_MAX = 60;
 
-const send = (message: FromWorker): void => {
-  process.send?.(message);
-};
+/** Resolves when it is on its way: a process that disconnects earlier may take it along. */
+const send = (message: FromWorker): Promise<void> =>
+  new Promise((resolve) => process.send?.(message, undefined, undefined, () => resolve()));
 
 const meter = await CoverageMeter.start(new URL("../../", import.meta.url).href);
 // Loaded only now, so that the counters see them.
@@ -118,7 +118,7 @@ let left = COUNTED_SEEDS;
 async function coverageOnce(): Promise<void> {
   if (left < 0) return;
   left = -1;
-  send({ kind: "coverage", ranges: await meter.take() });
+  await send({ kind: "coverage", ranges: await meter.take() });
 }
 
 process.on("message", (order: Order | "end") => {
@@ -128,7 +128,7 @@ process.on("message", (order: Order | "end") => {
   }
   carryOut(order).then(async (outcome) => {
     if (--left === 0) await coverageOnce();
-    send({ kind: "outcome", outcome });
+    await send({ kind: "outcome", outcome });
   });
 });
-send({ kind: "ready" });
+await send({ kind: "ready" });

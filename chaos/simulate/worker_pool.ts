@@ -35,6 +35,7 @@ export async function runSeeds(
   const done = workers.map((worker) => {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let ended = false;
+    let counted = false;
     let stderr = "";
     worker.stderr?.setEncoding("utf8").on("data", (text: string) => {
       stderr = (stderr + text).slice(-8000);
@@ -45,15 +46,20 @@ export async function runSeeds(
       worker.send(order.done === true ? "end" : order.value);
     };
     worker.on("message", (message: FromWorker) => {
-      if (message.kind === "coverage") addRanges(ranges, message.ranges);
-      else {
+      if (message.kind === "coverage") {
+        counted = true;
+        addRanges(ranges, message.ranges);
+      } else {
         if (message.kind === "outcome" && going) going = onOutcome(message.outcome);
         give();
       }
     });
     worker.once("error", reject);
-    worker.once("exit", (code) => {
-      if (ended || o.signal?.aborted === true) resolve();
+    // A process's end may be known before its last message, the coverage, is read; the channel's end comes behind it.
+    const drained = new Promise((resolve) => worker.once("disconnect", resolve));
+    worker.once("exit", async (code) => {
+      await drained;
+      if (o.signal?.aborted === true || (ended && counted)) resolve();
       else reject(new Error(`a simulation process ended with ${code}\n${stderr}`));
     });
     return promise;

@@ -5,7 +5,7 @@ import { after, before, type TestContext, test } from "node:test";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { JOURNAL_START } from "../journal/claim.ts";
 import { replay } from "../journal/replay.ts";
-import { type Journal, JournalDamaged, JournalPurged } from "../ports.ts";
+import { type Journal, JournalDamaged, JournalPurged, JournalUnavailable } from "../ports.ts";
 import { checksumOf, rowsFrame, takeoverFrame } from "../testkit/frames.ts";
 import { NatsProcess } from "../testkit/nats_process.ts";
 import { tappedLink } from "../testkit/tapped_link.ts";
@@ -138,6 +138,42 @@ test("a record that is lost on the way is fetched by itself", { timeout: PATIENC
   });
   const journal = await opened(t, link, shard);
   assert.deepEqual(await readAll(journal, () => {}), ALL);
+});
+
+for (const unheard of [[1], [2], [1, 2, 3], [4]]) {
+  test(`pulls that nobody hears are sent again: ${unheard.join(", ")}`, { timeout: PATIENCE_MS }, async (t) => {
+    const { shard } = await filled(t);
+    const real = await connectNats({ servers: server.address });
+    t.after(() => real.close());
+    let pulls = 0;
+    const link = tappedLink(
+      real,
+      (message, deliver) => deliver(message),
+      (subject) => {
+        if (!subject.startsWith("$JS.API.CONSUMER.MSG.NEXT.")) return subject;
+        return unheard.includes(++pulls) ? "nobody.hears" : subject;
+      },
+    );
+    const journal = await opened(t, link, shard);
+    assert.deepEqual(await readAll(journal, () => {}), ALL);
+    assert.ok(pulls > unheard.length);
+  });
+}
+
+test("pulls that nobody ever hears end as unavailable", { timeout: PATIENCE_MS }, async (t) => {
+  const { shard } = await filled(t);
+  const real = await connectNats({ servers: server.address });
+  t.after(() => real.close());
+  const link = tappedLink(
+    real,
+    (message, deliver) => deliver(message),
+    (subject) => (subject.startsWith("$JS.API.CONSUMER.MSG.NEXT.") ? "nobody.hears" : subject),
+  );
+  const journal = await opened(t, link, shard);
+  const first = async (): Promise<void> => {
+    for await (const _ of journal.readFrom(1)) return;
+  };
+  await assert.rejects(first, (e: unknown) => e instanceof JournalUnavailable && /nobody answers/.test(e.message));
 });
 
 test("a record that is not there is damage, at its sequence", async (t) => {

@@ -7,6 +7,7 @@
  * A connection that broke ends it, though the client makes a new one within a moment and the consumer lives on: what
  * was under way is lost, and nobody sends it again.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { type Msg, nuid } from "@nats-io/nats-core";
 import { type JournalMessage, JournalUnavailable } from "../ports.ts";
 import { aligned } from "./aligned.ts";
@@ -17,6 +18,13 @@ import { NoAnswer, type RequestChannel } from "./request_channel.ts";
 const PULL_RECORDS = 64;
 const PULLS = 2;
 const INACTIVE_NS = 30_000_000_000;
+/**
+ * A consumer made in a cluster may live on another server, and that pulls go there is known here only a moment later:
+ * until then they come back as answered by nobody, and are sent again.
+ */
+const NO_RESPONDERS = 503;
+const UNHEARD_TRIES = 40;
+const UNHEARD_PAUSE_MS = 25;
 
 export interface BulkRange {
   readonly stream: string;
@@ -144,15 +152,26 @@ async function* inOrder(
 ): AsyncGenerator<JournalMessage> {
   const pull = `$JS.API.CONSUMER.MSG.NEXT.${range.stream}.${at.consumer}`;
   let asked = range.first;
+  const send = (batch: number): void => {
+    link.client.publish(pull, JSON.stringify({ batch }), { reply: at.inbox });
+  };
   const ask = (): void => {
     const batch = Math.min(PULL_RECORDS, range.last - asked + 1);
     if (batch <= 0) return;
     asked += batch;
-    link.client.publish(pull, JSON.stringify({ batch }), { reply: at.inbox });
+    send(batch);
   };
+  let unheard = 0;
   for (let i = 0; i < PULLS; i++) ask();
   for (let next = range.first; next <= range.last; ) {
     const message = await nextOf(arrivals, link, range.timeout_ms, next);
+    if (message.headers?.code === NO_RESPONDERS) {
+      if (++unheard > UNHEARD_TRIES) throw new JournalUnavailable(`bulk read: nobody answers at ${next}`);
+      await delay(UNHEARD_PAUSE_MS);
+      // Which of the pulls it was is not told; one that asks for more than there is only waits.
+      send(PULL_RECORDS);
+      continue;
+    }
     const sequence = streamSequence(message.reply ?? "");
     if (sequence < next) throw new JournalUnavailable(`bulk read: ${sequence} came again at ${next}`);
     for (; next <= sequence; next++) {
@@ -163,14 +182,14 @@ async function* inOrder(
   }
 }
 
-/** The next arrival. Throws JournalUnavailable when there is none that counts. */
+/** The next arrival, or the word that nobody heard a pull. Throws JournalUnavailable when there is none that counts. */
 async function nextOf(arrivals: Arrivals, link: NatsLink, timeout_ms: number, next: number): Promise<Msg> {
   for (;;) {
     if (arrivals.isCut || !link.up) throw new JournalUnavailable(`bulk read: the connection broke at ${next}`);
     const message = arrivals.take();
     if (message !== null) {
       const { headers } = message;
-      if (headers === undefined || headers.code < 400) return message;
+      if (headers === undefined || headers.code < 400 || headers.code === NO_RESPONDERS) return message;
       throw new JournalUnavailable(`bulk read: ${headers.code} ${headers.description}`);
     }
     if (!(await arrivals.wait(timeout_ms))) {

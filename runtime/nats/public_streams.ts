@@ -120,10 +120,15 @@ export class PublicStreams {
     await this.#publish(DEAD_LETTER_SUBJECT, bytes, headers);
   }
 
-  /** Messages of the payments stream not acknowledged yet, waiting ones included. */
+  /**
+   * Messages of the payments stream not acknowledged yet, waiting ones included. The consumer's own count of waiting
+   * ones comes a moment behind the stream's acknowledgement to the publisher, so it is not asked for.
+   */
   async backlog(): Promise<number> {
-    const info = await this.#manager.consumers.info(PAYMENTS_STREAM, this.#durable);
-    return info.num_pending + info.num_ack_pending;
+    const { state } = await this.#manager.streams.info(PAYMENTS_STREAM);
+    const { delivered, num_ack_pending } = await this.#manager.consumers.info(PAYMENTS_STREAM, this.#durable);
+    const from = Math.max(delivered.stream_seq, state.first_seq - 1);
+    return Math.max(0, state.last_seq - from) + num_ack_pending;
   }
 
   async #publish(subject: string, bytes: Uint8Array, values: Readonly<Record<string, string>>): Promise<void> {
