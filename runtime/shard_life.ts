@@ -151,7 +151,7 @@ export class ShardLife {
 
   /** The state as it was released, else that of the newest usable snapshot, else none. */
   async #loadSnapshot(): Promise<LoadedSnapshot> {
-    const { options: o, shards, sleep } = this.#p;
+    const { options: o, sleep } = this.#p;
     if (this.#from !== null) return { shard: this.shard, from: this.#from };
     return loadSnapshot(this.shard, {
       store: o.snapshots,
@@ -163,9 +163,14 @@ export class ShardLife {
         o.report(event, { shard: this.id, name, message: e.message });
       },
       // Whoever serves other shards goes on meanwhile.
-      pause: () => (shards.some((s) => s.serving) ? sleep(LOAD_PAUSE_MS) : undefined),
+      pause: () => (this.#nodeServes ? sleep(LOAD_PAUSE_MS) : undefined),
       sleep,
     });
+  }
+
+  /** Whether some shard of the node would have to wait for what is done at full speed. */
+  get #nodeServes(): boolean {
+    return this.#p.shards.some((s) => s.serving);
   }
 
   /** A shard that nothing was folded into, over the same journal, in the place of the present one. */
@@ -307,14 +312,14 @@ export class ShardLife {
 
   /** While other shards are served here a rest as long as the work: their ticks must not wait for a long replay. */
   #pace(): Pace {
-    const { options, shards, sleep } = this.#p;
+    const { options, sleep } = this.#p;
     const nowUs = (): number => options.clock.monotonicUs();
     let work_us = 0;
     return {
       nowUs,
       rest: (began_us) => {
         work_us += nowUs() - began_us;
-        if (work_us < PACE_US || !shards.some((s) => s.serving)) return undefined;
+        if (work_us < PACE_US || !this.#nodeServes) return undefined;
         const rest_ms = Math.ceil(work_us / 1000);
         work_us = 0;
         return sleep(rest_ms);

@@ -23,6 +23,9 @@ const FIELD_RETRACTED = 6;
 const SCAN_COST = 20_000;
 const SCAN_COST_PASSIVE = 40;
 
+/** Late tolerance of user and entity windows, microseconds of event time; the retry horizon of 24 h is longer. */
+export const LATE_TOLERANCE_US = 3600e6;
+
 export interface ShardActorsOptions {
   readonly late_tolerance_us: number;
   /** Events a table of this shard may hold. */

@@ -4,7 +4,7 @@
  * There is no journal and no gateway: what is measured is how long the loop stands still.
  */
 import { join } from "node:path";
-import { FraudActors, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import { FraudActors, LATE_TOLERANCE_US, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
 import { FEATURE_COUNT } from "../../actors/features/registry.ts";
 import { COLD_IDS_MAX } from "../../actors/user/cold_ids.ts";
 import { OUTCOMES_MAX } from "../../actors/user/outcomes.ts";
@@ -41,7 +41,6 @@ export interface SnapshotResult {
 /** How long it runs without a snapshot, for comparison. */
 const WITHOUT_MS = 15_000;
 const TICK_ROWS_MAX = 512;
-const LATE_TOLERANCE_US = 3600e6;
 const EVENTS_MAX = 256_000_000;
 const JOURNAL = { id: "00".repeat(16) } as Journal;
 const LOAD_PAUSE_MS = 2;

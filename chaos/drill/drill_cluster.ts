@@ -12,7 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { FEATURES_VERSION, FraudDecider, MATRIX_SHAPE } from "../../actors/decision/decider.ts";
 import { Policy, TestCards } from "../../actors/decision/policy.ts";
-import { FraudActors } from "../../actors/decision/shard_actors.ts";
+import { FraudActors, LATE_TOLERANCE_US } from "../../actors/decision/shard_actors.ts";
 import { FEATURE_COUNT, USER_AT, WINDOW_COLUMNS, WINDOWS_US } from "../../actors/features/registry.ts";
 import { compileRuleSet } from "../../actors/rules/compile.ts";
 import { servedShards } from "../../deploy/e2e/testkit/node_log.ts";
@@ -38,7 +38,8 @@ import { NetworkProxy } from "./network_proxy.ts";
 
 const JUDGE = new URL("./judge.ts", import.meta.url).pathname;
 const READY_MS = 60_000;
-const LATE_TOLERANCE_US = 3600e6;
+const BEFORE_MS = 3000;
+const AFTER_MS = 5000;
 const LATE_EVENTS_MAX = 16_384;
 const SHARED_SHARDS = 6;
 /** Tries of a journal that cannot be read before the replay gives up. */
@@ -195,6 +196,15 @@ export class DrillCluster {
   /** File of the first journal's newest messages. */
   get journalFile(): string {
     return join(this.dir, "nats", "store", "jetstream", "$G", "streams", "FG_J0", "msgs", "1.blk");
+  }
+
+  /** Payments come before, during and behind what is done, and all have their decisions in the end. */
+  async underLoad(during: () => Promise<void>): Promise<void> {
+    this.load.start();
+    await delay(BEFORE_MS);
+    await during();
+    await delay(AFTER_MS);
+    await this.settle();
   }
 
   /** Waits until every payment has its decision. */

@@ -64,6 +64,12 @@ export class DrillNode {
     });
   }
 
+  /** Starts it behind end(), under its supervisor again. */
+  startAgain(): void {
+    this.supervised = true;
+    this.start();
+  }
+
   #again(ended: ChildProcess): void {
     if (this.supervised && this.#child === ended) this.start();
   }

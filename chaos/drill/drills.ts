@@ -31,28 +31,17 @@ export interface Drill {
 }
 
 const CALM: DrillNotes = { notes: [], failed: [] };
-const BEFORE_MS = 3000;
-const AFTER_MS = 5000;
 const FREEZE_MS = 20_000;
 const CUT_MS = 10_000;
 const SLOW_MS = 20;
 const REFUSED_MS = 60_000;
 
-async function underLoad(c: DrillCluster, during: () => Promise<void>): Promise<void> {
-  c.load.start();
-  await delay(BEFORE_MS);
-  await during();
-  await delay(AFTER_MS);
-  await c.settle();
-}
-
 async function killOwner(c: DrillCluster): Promise<DrillNotes> {
   const [a, b] = c.nodes;
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     await a.end("SIGKILL");
     await c.serves(b, 1);
-    a.supervised = true;
-    a.start();
+    a.startAgain();
     await c.follows(a, 2);
   });
   const [serving] = await b.logged("shard_serving");
@@ -61,7 +50,7 @@ async function killOwner(c: DrillCluster): Promise<DrillNotes> {
 
 async function freezeOwner(c: DrillCluster): Promise<DrillNotes> {
   const [a, b] = c.nodes;
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     a.signal("SIGSTOP");
     await delay(FREEZE_MS);
     await c.serves(b, 1);
@@ -74,7 +63,7 @@ async function freezeOwner(c: DrillCluster): Promise<DrillNotes> {
 }
 
 async function killNats(c: DrillCluster): Promise<DrillNotes> {
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     await c.killNats();
     await delay(2000);
     await c.startNats();
@@ -88,11 +77,10 @@ async function rollingRestart(c: DrillCluster): Promise<DrillNotes> {
   const turn = async (from: DrillNode, to: DrillNode, serves: number, follows: number): Promise<void> => {
     await from.end("SIGTERM");
     await c.serves(to, serves);
-    from.supervised = true;
-    from.start();
+    from.startAgain();
     await c.follows(from, follows);
   };
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     await turn(a, b, 1, 2);
     await turn(b, a, 2, 2);
   });
@@ -102,12 +90,11 @@ async function rollingRestart(c: DrillCluster): Promise<DrillNotes> {
 /** kill -9 of one of three nodes that share the shards; its supervisor starts it again. */
 async function killNode(c: DrillCluster): Promise<DrillNotes> {
   const [a] = c.nodes;
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     await a.end("SIGKILL");
     await c.covered();
     await delay(2000);
-    a.supervised = true;
-    a.start();
+    a.startAgain();
     await c.spread();
   });
   return CALM;
@@ -115,12 +102,11 @@ async function killNode(c: DrillCluster): Promise<DrillNotes> {
 
 /** Each of three nodes ends by SIGTERM, handing its shards over, and comes back. */
 async function rollingShared(c: DrillCluster): Promise<DrillNotes> {
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     for (const node of c.nodes) {
       await node.end("SIGTERM");
       await c.covered();
-      node.supervised = true;
-      node.start();
+      node.startAgain();
       await c.spread();
     }
   });
@@ -129,7 +115,7 @@ async function rollingShared(c: DrillCluster): Promise<DrillNotes> {
 
 /** 1 node, then 4, then 1 again. */
 async function scale(c: DrillCluster): Promise<DrillNotes> {
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     for (let i = 0; i < 3; i++) {
       (await c.add(["--cluster"])).start();
       await c.spread();
@@ -153,13 +139,12 @@ async function movesOf(c: DrillCluster): Promise<DrillNotes> {
 async function powerCut(c: DrillCluster): Promise<DrillNotes> {
   const [a, b] = c.nodes;
   let shown = CALM;
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     shown = await syncBeforeAck(c);
     await Promise.all([c.killNats(), a.end("SIGKILL"), b.end("SIGKILL")]);
     await c.startNats();
     for (const node of [a, b]) {
-      node.supervised = true;
-      node.start();
+      node.startAgain();
     }
     await until(
       "a node serves again",
@@ -177,7 +162,7 @@ function cut(requests: boolean, answers: boolean): (c: DrillCluster) => Promise<
   return async (c) => {
     const [proxy] = c.proxies;
     const [a, b] = c.nodes;
-    await underLoad(c, async () => {
+    await c.underLoad(async () => {
       proxy.cut(requests, answers);
       await delay(CUT_MS);
       // Else nothing was cut.
@@ -190,7 +175,7 @@ function cut(requests: boolean, answers: boolean): (c: DrillCluster) => Promise<
 }
 
 async function slowNetwork(c: DrillCluster): Promise<DrillNotes> {
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     for (const proxy of c.proxies) proxy.delay_ms = SLOW_MS;
     await delay(CUT_MS);
     for (const proxy of c.proxies) proxy.delay_ms = 0;
@@ -200,7 +185,7 @@ async function slowNetwork(c: DrillCluster): Promise<DrillNotes> {
 
 async function hotMerchant(c: DrillCluster): Promise<DrillNotes> {
   const from = performance.now();
-  await underLoad(c, () => delay(CUT_MS));
+  await c.underLoad(() => delay(CUT_MS));
   const p99_ms = c.load.latencyMs(0.99, from, performance.now());
   return { ...CALM, notes: [`p99 ${p99_ms.toFixed(1)} ms with a fifth of the payments at one merchant`] };
 }
@@ -208,7 +193,7 @@ async function hotMerchant(c: DrillCluster): Promise<DrillNotes> {
 /** Stops everything, lets `damage` change the journal's file, and starts one node without its snapshots. */
 async function damaged(c: DrillCluster, damage: (bytes: Buffer) => Buffer, wipe: boolean): Promise<DrillNotes> {
   const [a, b] = c.nodes;
-  await underLoad(c, () => delay(1000));
+  await c.underLoad(() => delay(1000));
   await b.end("SIGTERM");
   await a.end("SIGTERM");
   await c.nats.stop();

@@ -16,8 +16,6 @@ import { Trace, traceSyncs, whyNoTrace } from "./sync_trace.ts";
 
 const HOOK = new URL("./clock_hook.ts", import.meta.url).pathname;
 const HOUR_MS = 3_600_000;
-const BEFORE_MS = 3000;
-const AFTER_MS = 5000;
 const HOLD_MS = 5000;
 const SLOW_MS = 100;
 const SLOW_FOR_MS = 10_000;
@@ -25,14 +23,6 @@ const DISK_BYTES = 96 * 2 ** 20;
 /** Room that is left to the journal: full within seconds. */
 const ROOM_BYTES = 2 * 2 ** 20;
 const WAIT_MS = 60_000;
-
-async function underLoad(c: DrillCluster, during: () => Promise<void>): Promise<void> {
-  c.load.start();
-  await delay(BEFORE_MS);
-  await during();
-  await delay(AFTER_MS);
-  await c.settle();
-}
 
 /** Frame time of the newest record of the first journal, and how far it lies ahead of the right clock. */
 async function frameTimeAheadMs(c: DrillCluster): Promise<number> {
@@ -64,29 +54,25 @@ export async function clockJump(c: DrillCluster): Promise<DrillNotes> {
   await a.end("SIGTERM");
   await c.serves(b, 1);
   a.env = { [CLOCK_FILE]: file, NODE_OPTIONS: `--import=${HOOK}` };
-  a.supervised = true;
-  a.start();
+  a.startAgain();
   await c.follows(a, 2);
   await b.end("SIGTERM");
   await c.serves(a, 2);
-  b.supervised = true;
-  b.start();
+  b.startAgain();
   await c.follows(b, 2);
   let ahead_ms = 0;
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     await set(HOUR_MS);
     await delay(HOLD_MS);
     // The other node takes over with the right time, and this one claims with the wrong time.
     await a.end("SIGKILL");
     await c.serves(b, 2);
-    a.supervised = true;
-    a.start();
+    a.startAgain();
     await c.follows(a, 3);
     await b.end("SIGKILL");
     await c.serves(a, 3);
     ahead_ms = await frameTimeAheadMs(c);
-    b.supervised = true;
-    b.start();
+    b.startAgain();
     await c.follows(b, 3);
     await set(0);
     await delay(HOLD_MS);
@@ -104,7 +90,7 @@ export async function clockJump(c: DrillCluster): Promise<DrillNotes> {
 export async function slowDisk(c: DrillCluster): Promise<DrillNotes> {
   const delays = `inject=fsync,fdatasync:delay_enter=${SLOW_MS * 1000}`;
   let [from_ms, to_ms] = [0, 0];
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     const trace = await Trace.attach(c.nats.pid, ["-e", "trace=fsync,fdatasync", "-e", delays, "-o", "/dev/null"]);
     from_ms = performance.now();
     await delay(SLOW_FOR_MS);
@@ -156,7 +142,7 @@ export async function diskFull(c: DrillCluster): Promise<DrillNotes> {
   let restarted = false;
   let stood_ms = 0;
   try {
-    await underLoad(c, async () => {
+    await c.underLoad(async () => {
       const { bavail, bsize } = await statfs(dir);
       await writeFile(filler, Buffer.alloc(bavail * bsize - ROOM_BYTES));
       await until(

@@ -7,8 +7,6 @@ import type { NatsCluster } from "../../runtime/testkit/nats_cluster.ts";
 import type { DrillCluster } from "./drill_cluster.ts";
 import type { DrillNotes } from "./drills.ts";
 
-const BEFORE_MS = 3000;
-const AFTER_MS = 5000;
 /** An election takes 4 to 9 s: the server's constants. */
 const ELECTION_MS = 10_000;
 const MAJORITY_DOWN_MS = 5000;
@@ -20,14 +18,6 @@ function serversOf(c: DrillCluster): NatsCluster {
   return c.replicated;
 }
 
-async function underLoad(c: DrillCluster, during: () => Promise<void>): Promise<void> {
-  c.load.start();
-  await delay(BEFORE_MS);
-  await during();
-  await delay(AFTER_MS);
-  await c.settle();
-}
-
 /** During an outage callers get their stand-ins in time. */
 function standIns(c: DrillCluster): string[] {
   return c.load.provisional === 0 ? ["nobody was given a stand-in during the election"] : [];
@@ -37,7 +27,7 @@ function standIns(c: DrillCluster): string[] {
 export async function killNatsLeader(c: DrillCluster): Promise<DrillNotes> {
   const servers = serversOf(c);
   const notes: string[] = [];
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     const leaders = await leadersOf(c);
     const [leader] = leaders;
     await servers.kill(leader);
@@ -55,7 +45,7 @@ export async function killNatsLeader(c: DrillCluster): Promise<DrillNotes> {
 export async function killNatsMajority(c: DrillCluster): Promise<DrillNotes> {
   const servers = serversOf(c);
   let without_ms = 0;
-  await underLoad(c, async () => {
+  await c.underLoad(async () => {
     const [leader] = await leadersOf(c);
     const both = [leader, (leader + 1) % 3];
     await Promise.all(both.map((server) => servers.kill(server)));

@@ -30,8 +30,7 @@ export async function poison(c: DrillCluster): Promise<DrillNotes> {
   for (const node of c.nodes) {
     await node.end("SIGTERM");
     node.env = { NODE_OPTIONS: `--import ${HOOK}`, [MUTATION_VARIABLE]: JSON.stringify(EDIT) };
-    node.supervised = true;
-    node.start();
+    node.startAgain();
   }
   await c.spread();
   const starts = await countLogged(c, "starting");

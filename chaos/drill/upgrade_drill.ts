@@ -6,34 +6,30 @@ import { setTimeout as delay } from "node:timers/promises";
 import { FORMAT_NEWEST, FORMAT_OLDEST, KIND_ROWS } from "../../proto/frame/frame_header.ts";
 import { JOURNAL_START } from "../../runtime/journal/claim.ts";
 import { replay } from "../../runtime/journal/replay.ts";
-import { connectNats } from "../../runtime/nats/connection.ts";
 import { JetStreamJournalStore } from "../../runtime/nats/jetstream_journal.ts";
 import type { DrillCluster } from "./drill_cluster.ts";
 import type { DrillNotes } from "./drills.ts";
 
-const BEFORE_MS = 3000;
-const AFTER_MS = 5000;
+/** Payments are written in a format for so long before the next one. */
+const WRITTEN_MS = 3000;
 
 export function formatArgument(format: number): readonly string[] {
   return ["--journal-format", String(format)];
 }
 
 export async function rollingUpgrade(c: DrillCluster): Promise<DrillNotes> {
-  c.load.start();
-  await delay(BEFORE_MS);
-  for (const format of [FORMAT_NEWEST, FORMAT_OLDEST]) {
-    for (const node of c.nodes) {
-      await node.end("SIGTERM");
-      await c.covered();
-      node.more = formatArgument(format);
-      node.supervised = true;
-      node.start();
-      await c.spread();
+  await c.underLoad(async () => {
+    for (const format of [FORMAT_NEWEST, FORMAT_OLDEST]) {
+      for (const node of c.nodes) {
+        await node.end("SIGTERM");
+        await c.covered();
+        node.more = formatArgument(format);
+        node.startAgain();
+        await c.spread();
+      }
+      await delay(WRITTEN_MS);
     }
-    await delay(BEFORE_MS);
-  }
-  await delay(AFTER_MS);
-  await c.settle();
+  });
   const failed: string[] = [];
   const again = c.load.payments.filter((p) => p.failed_ms !== null).length;
   const journals = await formatsOf(c);
@@ -59,7 +55,7 @@ interface Formats {
 
 /** What each journal's frames of rows were written in, verified from the first frame on. */
 async function formatsOf(c: DrillCluster): Promise<Formats[]> {
-  const link = await connectNats({ servers: c.nats.url.replace("nats://", "") });
+  const link = await c.journalsLink();
   const store = new JetStreamJournalStore(link);
   const journals: Formats[] = [];
   try {

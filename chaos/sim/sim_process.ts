@@ -4,7 +4,12 @@
  */
 import { FEATURES_VERSION, FraudDecider, MATRIX_SHAPE, type Scoring } from "../../actors/decision/decider.ts";
 import { Policy, TestCards } from "../../actors/decision/policy.ts";
-import { FraudActors, type ShardActorsOptions, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import {
+  FraudActors,
+  LATE_TOLERANCE_US,
+  type ShardActorsOptions,
+  SNAPSHOT_LAYOUT,
+} from "../../actors/decision/shard_actors.ts";
 import { WINDOW_COLUMNS } from "../../actors/features/registry.ts";
 import { TreeExplainer } from "../../actors/inference/explanation.ts";
 import { InferenceActor } from "../../actors/inference/inference_actor.ts";
@@ -37,7 +42,6 @@ export interface SimProgram {
   readonly texts: DecisionTexts;
 }
 
-const LATE_TOLERANCE_US = 3600e6;
 const EVENTS_MAX = 1_000_000;
 const INFERENCE_BUDGET_MS = 100;
 

@@ -8,7 +8,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FEATURES_VERSION, FraudDecider, type Scoring } from "../../actors/decision/decider.ts";
 import { Policy, TEST_CARD_TOKENS, TestCards } from "../../actors/decision/policy.ts";
-import { FraudActors, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import { FraudActors, LATE_TOLERANCE_US, SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
 import { FEATURE_COUNT } from "../../actors/features/registry.ts";
 import { TreeExplainer } from "../../actors/inference/explanation.ts";
 import { InferenceActor } from "../../actors/inference/inference_actor.ts";
@@ -55,9 +55,6 @@ export const DEFAULT_MODEL = new URL("../../actors/inference/models/xgboost_frau
 
 /** Archive of rule sets, in the node's folder and beside tenants.json. */
 const RULE_SETS = "rule-sets";
-
-/** Late tolerance of user and entity windows, microseconds of event time; the retry horizon of 24 h is longer. */
-const LATE_TOLERANCE_US = 3600e6;
 
 /** At 50,000 decisions a second what is admitted waits a quarter of a second at most. */
 const MAILBOX_BLOCKS = 6;

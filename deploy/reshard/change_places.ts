@@ -7,7 +7,8 @@
  */
 import { KIND_ROWS, kindOf } from "../../proto/frame/frame_header.ts";
 import { untilReachable } from "../../runtime/journal/checked.ts";
-import { JournalSet, type JournalSetNames } from "../../runtime/nats/journal_set.ts";
+import type { JournalSetNames } from "../../runtime/nats/jetstream_journal.ts";
+import { JournalSet } from "../../runtime/nats/journal_set.ts";
 import type { Journal, JournalFacts } from "../../runtime/ports.ts";
 import { copyJournal } from "./copy_journal.ts";
 import { ReshardError } from "./errors.ts";

@@ -4,11 +4,14 @@
  * point it is run again: before the change of places, or when nodes decided before anything was changed, it begins
  * anew; from then on it ends what was begun.
  */
+
 import { randomBytes, randomFillSync } from "node:crypto";
+import { LATE_TOLERANCE_US } from "../../actors/decision/shard_actors.ts";
 import type { Tenant } from "../../proto/tenant.ts";
 import type { Sleep } from "../../runtime/journal/checked.ts";
 import type { NatsLink } from "../../runtime/nats/connection.ts";
-import { JournalSet, SERVED } from "../../runtime/nats/journal_set.ts";
+import { SERVED } from "../../runtime/nats/jetstream_journal.ts";
+import { JournalSet } from "../../runtime/nats/journal_set.ts";
 import type { Journal, JournalFacts } from "../../runtime/ports.ts";
 import {
   type Begun,
@@ -27,7 +30,6 @@ import { verify } from "./verify.ts";
 
 const FRESH = { prefix: "FG_RESHARD_J", subject: "fg.reshard" };
 /** As in the contract. */
-const LATE_TOLERANCE_US = 3600e6;
 const OWNER_NODE = "(reshard)";
 
 export interface ReshardOptions {

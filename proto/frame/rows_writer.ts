@@ -385,18 +385,25 @@ export class RowsWriter {
       if (!same) {
         source = rows.source[i];
         frame = rows.frame[i];
-        this.#u16(source);
-        this.#f64(frame);
       }
-      this.#u32(rows.hi[i]);
-      this.#u32(rows.lo[i]);
-      this.#u32(rows.userHi[i]);
-      this.#u32(rows.userLo[i]);
+      this.#inboxKeys(rows, i, same);
       if (isSoon) this.#u32(behind_us);
       else this.#f64(rows.timeUs[i]);
       if (isSmall) this.#u32(amount);
       else this.#f64(amount);
     }
+  }
+
+  /** The source's frame, unless the row before is of the `same`, and whom the row is about. */
+  #inboxKeys(rows: L.InboxRows, i: number, same: boolean): void {
+    if (!same) {
+      this.#u16(rows.source[i]);
+      this.#f64(rows.frame[i]);
+    }
+    this.#u32(rows.hi[i]);
+    this.#u32(rows.lo[i]);
+    this.#u32(rows.userHi[i]);
+    this.#u32(rows.userLo[i]);
   }
 
   #inboxOf1(rows: L.InboxRows): void {
@@ -409,13 +416,8 @@ export class RowsWriter {
       if (!same) {
         source = rows.source[i];
         frame = rows.frame[i];
-        this.#u16(source);
-        this.#f64(frame);
       }
-      this.#u32(rows.hi[i]);
-      this.#u32(rows.lo[i]);
-      this.#u32(rows.userHi[i]);
-      this.#u32(rows.userLo[i]);
+      this.#inboxKeys(rows, i, same);
       this.#f64(rows.timeUs[i]);
       this.#f64(rows.amount[i]);
     }

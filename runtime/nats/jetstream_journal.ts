@@ -283,6 +283,16 @@ export function journalConfig({ stream, subject, id, restoreId = "", options }: 
   };
 }
 
+export interface JournalSetNames {
+  /** Streams are `<prefix><shard>`. */
+  readonly prefix: string;
+  /** Subjects are `<subject>.<shard>.<epoch>`. */
+  readonly subject: string;
+}
+
+/** The journals that nodes serve. */
+export const SERVED: JournalSetNames = { prefix: "FG_J", subject: "fg.j" };
+
 export class JetStreamJournalStore implements JournalStore {
   readonly #link: NatsLink;
   readonly #channel: RequestChannel;
@@ -295,8 +305,8 @@ export class JetStreamJournalStore implements JournalStore {
   }
 
   async open(shard: number): Promise<Journal> {
-    const stream = `${this.#options.prefix ?? "FG_J"}${shard}`;
-    const subject = `${this.#options.subject ?? "fg.j"}.${shard}`;
+    const stream = `${this.#options.prefix ?? SERVED.prefix}${shard}`;
+    const subject = `${this.#options.subject ?? SERVED.subject}.${shard}`;
     let opened: Opened;
     try {
       const manager = await jetstreamManager(this.#link.client, { checkAPI: false });

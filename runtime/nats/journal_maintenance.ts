@@ -11,7 +11,7 @@ import {
   JournalUnavailable,
 } from "../ports.ts";
 import type { NatsLink } from "./connection.ts";
-import { type JournalOptions, journalConfig } from "./jetstream_journal.ts";
+import { type JournalOptions, journalConfig, SERVED } from "./jetstream_journal.ts";
 
 const STREAM_NAME_IN_USE = 10058;
 const STREAM_NOT_FOUND = 10059;
@@ -25,7 +25,7 @@ export class JetStreamMaintenance implements JournalMaintenance {
   constructor(link: NatsLink, options: JournalOptions = {}) {
     this.#link = link;
     this.#options = options;
-    this.#prefix = options.prefix ?? "FG_J";
+    this.#prefix = options.prefix ?? SERVED.prefix;
   }
 
   list(): Promise<readonly JournalFacts[]> {
@@ -55,7 +55,7 @@ export class JetStreamMaintenance implements JournalMaintenance {
 
   create(shard: number, as: JournalMade): Promise<void> {
     const stream = `${this.#prefix}${shard}`;
-    const subject = `${this.#options.subject ?? "fg.j"}.${shard}`;
+    const subject = `${this.#options.subject ?? SERVED.subject}.${shard}`;
     const options = { ...this.#options, shards: as.shards };
     return this.#asked(`create ${stream}`, async (manager) => {
       const config = journalConfig({ stream, subject, id: as.id, restoreId: as.restoreId ?? "", options });

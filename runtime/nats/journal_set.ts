@@ -5,19 +5,10 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { type Journal, JournalDamaged, type JournalFacts, JournalUnavailable } from "../ports.ts";
 import type { NatsLink } from "./connection.ts";
-import { JetStreamJournalStore } from "./jetstream_journal.ts";
+import { JetStreamJournalStore, type JournalSetNames } from "./jetstream_journal.ts";
 import { JetStreamMaintenance } from "./journal_maintenance.ts";
 
 const STREAM_NOT_FOUND = 10059;
-
-export interface JournalSetNames {
-  /** Streams are `<prefix><shard>`. */
-  readonly prefix: string;
-  /** Subjects are `<subject>.<shard>.<epoch>`. */
-  readonly subject: string;
-}
-
-export const SERVED: JournalSetNames = { prefix: "FG_J", subject: "fg.j" };
 
 export class JournalSet {
   readonly names: JournalSetNames;

@@ -2,8 +2,8 @@
  * What every JournalStore must do, whatever is behind it. Run it with an adapter's factory; real and simulated alike.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { type Journal, JournalDamaged, type JournalMessage, type JournalStore } from "../ports.ts";
+import { checks } from "./contract.ts";
 import { beginJournal, checksumOf, rowsFrame, takeoverFrame } from "./frames.ts";
 
 export interface JournalHarness {
@@ -41,16 +41,10 @@ function sameBytes(message: JournalMessage | null, frame: Uint8Array, sequence: 
 /** Registers the suite. Every test opens a shard of its own, so that a factory may share one server. */
 export function journalContract(name: string, harness: () => Promise<JournalHarness>): void {
   let shard = 0;
+  const register = checks(name, harness);
   const check = (what: string, run: (journal: Journal, harness: JournalHarness) => Promise<void>): void => {
     const mine = shard++;
-    test(`${name}: ${what}`, async () => {
-      const used = await harness();
-      try {
-        await run(await used.store.open(mine), used);
-      } finally {
-        await used.close();
-      }
-    });
+    register(what, async (used) => run(await used.store.open(mine), used));
   };
   openingTests(check);
   conditionTests(check);

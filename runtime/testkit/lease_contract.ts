@@ -1,7 +1,7 @@
 /** What every LeaseStore must do, whatever is behind it. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import type { LeaseStore } from "../ports.ts";
+import { checks } from "./contract.ts";
 
 export interface LeaseHarness {
   readonly store: LeaseStore;
@@ -13,16 +13,7 @@ export interface LeaseHarness {
 
 /** Registers the suite; `harness` gives an empty bucket each time. */
 export function leaseContract(name: string, harness: () => Promise<LeaseHarness>): void {
-  const check = (what: string, run: (used: LeaseHarness) => Promise<void>): void => {
-    test(`${name}: ${what}`, async () => {
-      const used = await harness();
-      try {
-        await run(used);
-      } finally {
-        await used.close();
-      }
-    });
-  };
+  const check = checks(name, harness);
 
   check("a lease is taken once, renewed by revision, read by others", async ({ store, other }) => {
     assert.equal(await store.read(1), null);

@@ -1,9 +1,9 @@
 /** What every JournalMaintenance must do, whatever is behind it; and what a purged journal is for its readers. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { JOURNAL_START } from "../journal/claim.ts";
 import { replay } from "../journal/replay.ts";
 import { type Journal, JournalDamaged, type JournalMaintenance, JournalPurged, type JournalStore } from "../ports.ts";
+import { checks } from "./contract.ts";
 import { checksumOf, rowsFrame, takeoverFrame } from "./frames.ts";
 
 export interface MaintenanceHarness {
@@ -34,16 +34,10 @@ async function sequences(journal: Journal, first: number): Promise<number[]> {
 
 /** Registers the suite. Shards are numbered from `shard` on, so that a factory may share one server. */
 export function maintenanceContract(name: string, shard: number, harness: () => Promise<MaintenanceHarness>): void {
+  const register = checks(name, harness);
   const check = (what: string, run: (h: MaintenanceHarness, mine: number) => Promise<void>): void => {
     const mine = shard++;
-    test(`${name}: ${what}`, async () => {
-      const used = await harness();
-      try {
-        await run(used, mine);
-      } finally {
-        await used.close();
-      }
-    });
+    register(what, (used) => run(used, mine));
   };
   purgeTests(check);
   createTests(check);

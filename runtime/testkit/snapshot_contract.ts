@@ -1,7 +1,7 @@
 /** What every SnapshotStore must do, whatever is behind it. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { type SnapshotStore, SnapshotUnusable, type SnapshotWriter } from "../ports.ts";
+import { type Check, checks } from "./contract.ts";
 
 export interface SnapshotHarness {
   readonly store: SnapshotStore;
@@ -44,20 +44,9 @@ async function publish(store: SnapshotStore, shard: number, name: string, bytes:
   await (await begun(store, shard, name, bytes)).publish();
 }
 
-type Check = (what: string, run: (used: SnapshotHarness) => Promise<void>) => void;
-
 /** Registers the suite; `harness` gives an empty store each time. */
 export function snapshotContract(name: string, harness: () => Promise<SnapshotHarness>): void {
-  const check: Check = (what, run) => {
-    test(`${name}: ${what}`, async () => {
-      const used = await harness();
-      try {
-        await run(used);
-      } finally {
-        await used.close();
-      }
-    });
-  };
+  const check = checks(name, harness);
 
   check("it is seen when it is published, by every node, whole", async ({ store, other }) => {
     assert.deepEqual(await store.list(0), []);
@@ -91,7 +80,7 @@ export function snapshotContract(name: string, harness: () => Promise<SnapshotHa
   removalTests(check);
 }
 
-function removalTests(check: Check): void {
+function removalTests(check: Check<SnapshotHarness>): void {
   check("one that is given up leaves nothing, and its name can be written again", async ({ store, other }) => {
     const given = await store.create(0, A);
     await given.write(noise(5, 500_000));
