@@ -27,6 +27,9 @@ const CLOSE_LIMIT_MS = 5000;
 const PASSIVE_EVERY = 3;
 const ACTIVE_USERS_MAX = 12;
 
+/** So many of the simulations keep their journals on several servers, where an append is applied after its turn. */
+const REPLICATED_SHARE = 0.5;
+
 class Machine {
   readonly host: SimHost;
   readonly disk: SimDisk;
@@ -84,6 +87,9 @@ export class SimCluster {
     this.#fail = fail;
     this.shards = shards;
     this.journals = new SimJournalStore(world);
+    // Drawn apart, so that it changes nothing else of a seed's plan.
+    this.journals.replicated = seeded(Math.imul(world.seed, 37))() < REPLICATED_SHARE;
+    this.#count(this.journals.replicated ? "replicated journals" : "journals of one server");
     this.machines = Array.from({ length: nodes }, (_, i) => new Machine(world, `node-${i}`));
   }
 
