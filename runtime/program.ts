@@ -35,6 +35,11 @@ export interface ShardActors {
   passivate(rows: number): void;
   /** While it is so, accept() is given committed rows: it answers none of them FULL, whatever memory that takes. */
   isReplay: boolean;
+  /**
+   * While it is so, nobody looks at feature columns: accept() and foldMerchant() need not write them. The state they
+   * leave is the same.
+   */
+  isUnseen: boolean;
   /** Folds a row into its user actor and writes the user's feature columns of matrix row r. */
   accept(block: RowBlock, r: number, matrix: Float32Array, frame: number): number;
   /** Frame of the row that accept() called REPEATED. */

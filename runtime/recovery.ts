@@ -1,7 +1,8 @@
 /**
  * How a shard comes to serve: the newest snapshot that fits the journal, a Takeover that fences every earlier owner,
  * and the fold of all frames up to it. Replay runs the same accept() as live traffic and compares the checksum of the
- * whole feature matrix, so a state that drifted is found at once.
+ * whole feature matrix, so a state that drifted is found at once. Columns that nobody could compare are not computed:
+ * those of payments of the past, and of frames decided with other features.
  */
 
 import {
@@ -21,6 +22,9 @@ import { JournalDamaged } from "./ports.ts";
 import { ACCEPTED, type Decider, READ_AHEAD_ROWS } from "./program.ts";
 import type { Shard } from "./shard.ts";
 
+/** Told of each folded frame: its rows as decided, and their features as they were then. */
+type OnFolded = (block: RowBlock, matrix: Float32Array, frame: number) => void;
+
 /** Folds frames of one shard's journal into its actors. */
 export class FrameFolder {
   readonly #shard: Shard;
@@ -38,8 +42,8 @@ export class FrameFolder {
   compared = 0;
   /** The node that the newest Takeover folded here names; empty behind a Release, null when none was folded. */
   owner: string | null = null;
-  /** Told of each folded frame: its rows as decided, and their features as they were then. */
-  onFolded: (block: RowBlock, matrix: Float32Array, frame: number) => void = () => {};
+  /** Null: nobody is told, and columns that are not compared are not computed. */
+  onFolded: OnFolded | null = null;
 
   constructor(
     shard: Shard,
@@ -82,25 +86,29 @@ export class FrameFolder {
     const b = this.#block;
     let checksum = 0;
     const c = this.#decider.shape.columns;
+    const isCompared = facts.features_version === this.#features_version;
+    const isTold = this.onFolded !== null;
+    const { actors } = this.#shard;
     // Owners refuse what they have no room for; what one of them took, all take. Who throws here is used no more.
-    this.#shard.actors.isReplay = true;
+    actors.isReplay = true;
     for (let r = 0; r < b.n; r++) {
       if (r % READ_AHEAD_ROWS === 0) {
-        this.#shard.actors.readAhead(b, ALL_ROWS, r, Math.min(b.n, r + READ_AHEAD_ROWS), this.#shard.id);
+        actors.readAhead(b, ALL_ROWS, r, Math.min(b.n, r + READ_AHEAD_ROWS), this.#shard.id);
       }
+      actors.isUnseen = !(isTold || (isCompared && b.kind[r] === ROW_PAYMENT));
       this.#row(b, r, header.frameNumber);
-      if (b.kind[r] === ROW_PAYMENT) checksum = matrixChecksum(this.#bits, r * c, r * c + c, checksum);
+      if (isCompared && b.kind[r] === ROW_PAYMENT) checksum = matrixChecksum(this.#bits, r * c, r * c + c, checksum);
     }
-    this.#shard.actors.isReplay = false;
+    actors.isUnseen = false;
+    actors.isReplay = false;
     this.frames++;
     this.rows += b.n;
-    this.#compare(facts, checksum, header.frameNumber);
-    this.onFolded(b, this.#matrix, header.frameNumber);
-    this.#shard.actors.passivate(b.n);
+    if (isCompared) this.#compare(facts, checksum, header.frameNumber);
+    this.onFolded?.(b, this.#matrix, header.frameNumber);
+    actors.passivate(b.n);
   }
 
   #compare(facts: RowsFacts, checksum: number, frame: number): void {
-    if (facts.features_version !== this.#features_version) return;
     this.compared++;
     if (facts.matrix_checksum === checksum) return;
     throw new JournalDamaged("the replayed features differ from those that were decided on", frame);

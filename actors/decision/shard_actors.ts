@@ -76,6 +76,15 @@ export class FraudActors implements ShardActors {
     this.users.windows.isUnbounded = is;
   }
 
+  get isUnseen(): boolean {
+    return this.users.windows.isUnseen;
+  }
+
+  set isUnseen(is: boolean) {
+    this.users.windows.isUnseen = is;
+    this.merchants.windows.isUnseen = is;
+  }
+
   get repeatFrame(): number {
     return this.users.repeatFrame;
   }

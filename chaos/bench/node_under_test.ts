@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { NODE_FLAGS } from "../../deploy/node/node_flags.ts";
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "../../deploy/node/node_flags.ts";
 import { Child } from "./child.ts";
 import { Metrics } from "./metrics.ts";
 
@@ -76,7 +76,7 @@ export class NodeUnderTest implements UnderTest {
         ...["--snapshot-interval-s", String(o.snapshot_interval_s)],
         ...(o.shards === undefined ? [] : ["--shards", String(o.shards)]),
       ],
-      { cwd: o.root },
+      { cwd: o.root, env: { ...process.env, ...NODE_ENVIRONMENT } },
     );
     const ready = await child.until(() => readReady(join(o.data_dir, "ready.json")), READY_S);
     return new NodeUnderTest(child, o.data_dir, ready);

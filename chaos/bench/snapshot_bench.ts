@@ -3,7 +3,7 @@
  * are served: in a process of its own, with the flags of a node.
  */
 import { join } from "node:path";
-import { NODE_FLAGS } from "../../deploy/node/node_flags.ts";
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "../../deploy/node/node_flags.ts";
 import { Child } from "./child.ts";
 import { commitOf, machineFacts } from "./machine.ts";
 import type { SnapshotResult, SnapshotRun } from "./snapshot_process.ts";
@@ -20,7 +20,11 @@ type Said = { readonly line?: string; readonly result?: SnapshotResult; readonly
 export async function benchSnapshot(o: SnapshotBenchOptions) {
   const { users, merchants, rows_per_s, seed, work_dir: dir, root } = o;
   const args = [...NODE_FLAGS, join(root, "chaos/bench/snapshot_process.ts")];
-  const child = new Child("the snapshot bench", args, { cwd: root, ipc: true });
+  const child = new Child("the snapshot bench", args, {
+    cwd: root,
+    ipc: true,
+    env: { ...process.env, ...NODE_ENVIRONMENT },
+  });
   try {
     const result = await new Promise<SnapshotResult>((resolve, reject) => {
       child.process.once("exit", () => reject(new Error(`the snapshot bench ended: ${child.tail}`)));

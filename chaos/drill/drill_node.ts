@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { nodeLog, nodeLogText } from "../../deploy/e2e/testkit/node_log.ts";
 import { until } from "../../deploy/e2e/testkit/until.ts";
 import { freePort } from "../../deploy/engines/ports.ts";
-import { NODE_FLAGS } from "../../deploy/node/node_flags.ts";
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "../../deploy/node/node_flags.ts";
 
 const START = new URL("../../deploy/bin/start.ts", import.meta.url).pathname;
 /** A supervisor starts an ended process again after this. */
@@ -56,7 +56,7 @@ export class DrillNode {
     const said = openSync(join(this.data_dir, "said.txt"), "a");
     const child = spawn(process.execPath, args, {
       stdio: ["ignore", said, said],
-      env: { ...process.env, ...this.env },
+      env: { ...process.env, ...NODE_ENVIRONMENT, ...this.env },
     });
     this.#child = child;
     child.once("exit", () => {

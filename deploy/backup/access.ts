@@ -152,12 +152,22 @@ function runningServer(data_dir: string): Pick<NatsAccess, "nats_url" | "nats_tl
     if (codeOf(error) === "ENOENT") return null;
     throw error;
   }
-  const { pid, nats, nats_ca } = JSON.parse(text) as { pid?: unknown; nats?: unknown; nats_ca?: unknown };
-  if (typeof pid !== "number" || typeof nats !== "string") {
+  const { pid, nats, nats_ca } = saidIn(text);
+  if (typeof pid !== "number" || !(pid > 0) || typeof nats !== "string") {
     throw new WrongArgument(`${path} names no server: say --nats-url`);
   }
   if (!isRunning(pid)) return null;
   return typeof nats_ca === "string" ? { nats_url: nats, nats_tls_ca: nats_ca } : { nats_url: nats };
+}
+
+/** What a ready.json says; nothing when it is none. */
+function saidIn(text: string): { pid?: unknown; nats?: unknown; nats_ca?: unknown } {
+  try {
+    return (JSON.parse(text) as object | null) ?? {};
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return {};
+  }
 }
 
 function isRunning(pid: number): boolean {

@@ -1,6 +1,6 @@
 /** Backup and restore over simulated journals: what is copied, what is refused, what damage is named. */
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -9,8 +9,10 @@ import { JOURNAL_START } from "../../runtime/journal/claim.ts";
 import { replay } from "../../runtime/journal/replay.ts";
 import { checksumOf, rowsFrame, takeoverFrame } from "../../runtime/testkit/frames.ts";
 import { SimJournalStore, SimMaintenance } from "../../runtime/testkit/sim_journal.ts";
+import { tryLock } from "../engines/lock.ts";
 import { type BackupPlan, type BackupReport, runBackup } from "./backup_run.ts";
 import { BackupError, type BackupFault } from "./errors.ts";
+import { copyKept } from "./folder.ts";
 import { parseManifest, readManifest } from "./manifest.ts";
 import { type RestoreReport, runRestore } from "./restore_run.ts";
 import { framesIn } from "./segment.ts";
@@ -273,4 +275,35 @@ test("nothing is restored over something, nor from nothing, nor before the begin
   await restore(to, join(folder, "new"));
   assert.deepEqual(readdirSync(folder), ["backup", "new"], "what an interrupted restore left is gone");
   await assert.rejects(restore(to, join(folder, "new")), refused("in_use", /is not empty/));
+});
+
+test("two restores into one folder at once are refused, and one that was killed is not in the way", async (t) => {
+  const folder = scratch(t);
+  const store = new SimJournalStore();
+  await write(store, FIRST_FRAMES);
+  const to = join(folder, "backup");
+  await backup(store, to);
+  const into = join(folder, "new");
+  const held = await tryLock(`${into}.partial.lock`);
+  assert.ok("release" in held);
+  await assert.rejects(restore(to, into), refused("in_use", /process \d+ restores into/));
+  await held.release();
+  writeFileSync(`${into}.partial.lock`, JSON.stringify({ pid: process.pid, started: "before", token: "x" }));
+  await restore(to, into);
+  assert.deepEqual(readdirSync(folder).sort(), ["backup", "new"]);
+});
+
+test("the secrets in a backup stay whole until new ones are copied", async (t) => {
+  const folder = scratch(t);
+  const [from, to] = [join(folder, "from"), join(folder, "to", "secrets.json")];
+  writeFileSync(from, "first");
+  await copyKept(from, to, 0o600);
+  const before = statSync(to).ino;
+  writeFileSync(from, "second");
+  // What a run that was killed left.
+  writeFileSync(`${to}.partial`, "sec");
+  await copyKept(from, to, 0o600);
+  assert.deepEqual([readFileSync(to, "utf8"), statSync(to).mode & 0o777], ["second", 0o600]);
+  assert.notEqual(statSync(to).ino, before, "it took the place of the first, which nothing was written over");
+  assert.deepEqual(readdirSync(join(folder, "to")), ["secrets.json"]);
 });

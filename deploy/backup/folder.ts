@@ -1,6 +1,6 @@
 /** Small file work of backup and restore. */
 import { createReadStream } from "node:fs";
-import { copyFile, mkdir, open, readdir } from "node:fs/promises";
+import { copyFile, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { codeOf } from "../engines/errors.ts";
 import { syncFolder } from "./segment.ts";
@@ -19,19 +19,25 @@ export async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-/** Copies a file and syncs it; the folder is made. False when there is none. */
+/**
+ * Copies a file and syncs it; the folder is made. False when there is none. What was there stays whole until the copy
+ * is: a backup's secrets may be the only ones that are left.
+ */
 export async function copyKept(from: string, to: string, mode = 0o644): Promise<boolean> {
   await mkdir(dirname(to), { recursive: true });
+  const partial = `${to}.partial`;
+  await rm(partial, { force: true });
   try {
-    await copyFile(from, to);
+    await copyFile(from, partial);
   } catch (error) {
     if (codeOf(error) === "ENOENT") return false;
     throw error;
   }
-  const file = await open(to, "r+");
+  const file = await open(partial, "r+");
   await file.chmod(mode);
   await file.sync();
   await file.close();
+  await rename(partial, to);
   await syncFolder(dirname(to));
   return true;
 }

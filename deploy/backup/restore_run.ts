@@ -19,6 +19,7 @@ import { RESTORE_NODE, sealOwnerFrame } from "../../runtime/journal/takeover.ts"
 import type { Journal, JournalMaintenance, JournalStore, SnapshotStore } from "../../runtime/ports.ts";
 import { withHead } from "../../runtime/snapshot_format.ts";
 import { sha256File } from "../engines/files.ts";
+import { tryLock } from "../engines/lock.ts";
 import { SnapshotFiles } from "../node/snapshot_files.ts";
 import { BackupError } from "./errors.ts";
 import { copyKept, copyMissing, namesIn, partsOf, SECRET_FILES } from "./folder.ts";
@@ -81,7 +82,7 @@ export async function runRestore(plan: RestorePlan): Promise<RestoreReport> {
     plan.onFrames("reading", done, total);
   });
   for (const line of cutLines(cuts)) plan.say(line);
-  const epoch = plan.dry_run ? null : await build(plan, manifest, cuts);
+  const epoch = plan.dry_run ? null : await buildAlone(plan, manifest, cuts);
   return {
     data_dir: plan.data_dir,
     shards: manifest.shards,
@@ -104,6 +105,18 @@ function cutLines(cuts: readonly ShardCut[]): string[] {
     const time = new Date(c.last_time_us / 1000).toISOString();
     return `shard ${c.shard}: frames ${c.first} to ${c.last}, of ${time}${ahead}`;
   });
+}
+
+/** Two restores into one folder at once would put the half of one under the name of the other's whole. */
+async function buildAlone(plan: RestorePlan, manifest: Manifest, cuts: readonly ShardCut[]): Promise<number> {
+  const lock = await tryLock(`${plan.data_dir}.partial.lock`);
+  if (!("release" in lock))
+    throw new BackupError("in_use", `process ${lock.pid} restores into ${plan.data_dir} already`);
+  try {
+    return await build(plan, manifest, cuts);
+  } finally {
+    await lock.release();
+  }
 }
 
 async function build(plan: RestorePlan, manifest: Manifest, cuts: readonly ShardCut[]): Promise<number> {

@@ -9,6 +9,7 @@ import { openIdentity } from "../../gateway/identity/identity.ts";
 import { ACCESS_HELP, ACCESS_OPTIONS, dataFolder, reach } from "../backup/access.ts";
 import { given, runCommand, wholeIn } from "../commands/arguments.ts";
 import { DEFAULT_RULES } from "../node/fraud_node.ts";
+import { requireSecretsFile } from "../node/secrets_guard.ts";
 import { count, Progress } from "../progress.ts";
 import { tellNodeFolders } from "../reshard/node_folders.ts";
 import { reshard } from "../reshard/reshard_run.ts";
@@ -44,6 +45,8 @@ await runCommand(HELP, async (signal) => {
   const data_dir = dataFolder(args);
   const config_dir = resolve(args["config-dir"] ?? data_dir);
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
+  // New secrets would be made otherwise, and the next start with them would decide known ids anew.
+  requireSecretsFile(config_dir);
   const tenants_path = join(config_dir, "tenants.json");
   const { tenants } = openIdentity({ tenants_path, secrets_path: join(config_dir, "secrets.json") });
   const access = await reach(args, say);

@@ -85,5 +85,10 @@ async function nodesOf(folder: string, ready: ReadyFile | null): Promise<Target[
 
 async function readReady(file: string): Promise<ReadyFile | null> {
   const text = await readFile(file, "utf8").catch(() => null);
-  return text === null ? null : (JSON.parse(text) as ReadyFile);
+  if (text === null) return null;
+  try {
+    return JSON.parse(text) as ReadyFile | null;
+  } catch {
+    throw new Error(`${file} is not JSON: remove it if nothing runs there`);
+  }
 }

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { createTenantKey } from "../../gateway/identity/identity.ts";
 import { readTenants } from "../../gateway/identity/tenant_file.ts";
 import { launch, type Running } from "../engines/engine.ts";
-import { NODE_FLAGS } from "../node/node_flags.ts";
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "../node/node_flags.ts";
 
 const START = resolve(import.meta.dirname, "..", "bin", "start.ts");
 /** Recovery of a long journal is part of it. */
@@ -53,7 +53,10 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
     port: 0,
     ready_ms: READY_MS,
     stopSignal: "TERM",
-    prepare: async () => ({ command: [process.execPath, ...NODE_FLAGS, START, ...args] }),
+    prepare: async () => ({
+      command: [process.execPath, ...NODE_FLAGS, START, ...args],
+      env: NODE_ENVIRONMENT,
+    }),
     async ready(_port, pid) {
       const found = await readReady(ready_file);
       if (found.pid !== pid) throw new Error(`${ready_file} is another process's`);

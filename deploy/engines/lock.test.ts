@@ -51,3 +51,14 @@ test("a process id given to another process does not keep a lock", async (t) => 
   const got = await tryLock(path);
   assert.ok("release" in got);
 });
+
+test("a lock that lost its content in a power cut is taken over, by one of many", async (t) => {
+  const folder = await scratchDir(t);
+  for (const [i, text] of ["", "\0\0\0\0", '{"pid":1', "null", "[]", '{"pid":1,"started":"x"}'].entries()) {
+    const path = join(folder, `lock-${i}`);
+    await writeFile(path, text);
+    const taken = await Promise.all([1, 2, 3].map(() => tryLock(path)));
+    assert.equal(taken.filter((one) => "release" in one).length, 1, JSON.stringify(text));
+    assert.equal((await readLock(path))?.pid, process.pid);
+  }
+});

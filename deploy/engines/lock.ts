@@ -70,11 +70,27 @@ export function isAlive(who: ProcessIdentity): boolean {
 /** Who holds a lock, dead or alive; undefined when nobody does. */
 export async function readLock(path: string): Promise<LockHolder | undefined> {
   try {
-    return JSON.parse(await readFile(path, "utf8")) as LockHolder;
+    return holderIn(await readFile(path, "utf8"));
   } catch (error) {
     if (codeOf(error) === "ENOENT") return undefined;
     throw error;
   }
+}
+
+/**
+ * A lock appears with its content, so one that names no holder lost it in a power cut, which ended its holder, too: it
+ * reads as one of a process that is dead.
+ */
+function holderIn(text: string): LockHolder {
+  let found: Partial<LockHolder> | null = null;
+  try {
+    found = JSON.parse(text) as Partial<LockHolder> | null;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  const { pid, started, token } = found ?? {};
+  if (typeof pid === "number" && typeof started === "string" && typeof token === "string") return found as LockHolder;
+  return { pid: 0, started: "", token: "lost" };
 }
 
 /** Tries once. Gives the lock, or the live holder in the way. A dead holder's lock is taken over. */

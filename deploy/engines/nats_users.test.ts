@@ -1,7 +1,7 @@
 /** Users and certificates of the local nats-server: where the secrets lie, and what becomes of an older store. */
 import assert from "node:assert/strict";
 import { createPublicKey, X509Certificate } from "node:crypto";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -20,6 +20,16 @@ test("passwords are made once, lie in files that only their owner reads, and eac
   for (const file of await readdir(dir)) assert.equal((await stat(join(dir, file))).mode & 0o777, 0o600, file);
   const gateway = JSON.parse(await readFile(credentialsFile(dir, "gateway"), "utf8"));
   assert.deepEqual(gateway, { traffic: { user: "gateway", password: passwords["gateway"] } });
+});
+
+test("a file of passwords that is damaged is named, and left as it is", async (t) => {
+  const dir = join(await scratchDir(t), "users");
+  await keptNatsUsers(dir);
+  for (const text of ["", "null", "[1"]) {
+    await writeFile(join(dir, "users.json"), text);
+    await assert.rejects(keptNatsUsers(dir), /users\.json is not a file of passwords: remove it for new ones/, text);
+    assert.equal(await readFile(join(dir, "users.json"), "utf8"), text);
+  }
 });
 
 test("a store made without users keeps its streams, each in its account; no password is told", async (t) => {

@@ -124,11 +124,13 @@ export async function keptNatsUsers(dir: string): Promise<NatsPasswords> {
 
 async function readPasswords(file: string): Promise<NatsPasswords> {
   try {
-    return JSON.parse(await readFile(file, "utf8")) as NatsPasswords;
+    const found = JSON.parse(await readFile(file, "utf8")) as NatsPasswords | null;
+    if (found !== null) return found;
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
-    return {};
+    if (codeOf(error) === "ENOENT") return {};
+    if (!(error instanceof SyntaxError)) throw error;
   }
+  throw new Error(`${file} is not a file of passwords: remove it for new ones`);
 }
 
 /** Lines of a nats-server's configuration. */

@@ -37,6 +37,7 @@ import type { NodeRole } from "../../runtime/wire/announcement.ts";
 import { OPERATORS_FILE } from "./admin_key.ts";
 import { clusterDecisions } from "./cluster_decisions.ts";
 import { NodeTexts } from "./decision_texts.ts";
+import { requireSecretsOf } from "./journal_secrets.ts";
 import { keepText } from "./kept_file.ts";
 import { KeptWeight } from "./kept_weight.ts";
 import { NoJournals } from "./no_journals.ts";
@@ -300,16 +301,17 @@ function nodeName(o: FraudNodeOptions): string {
   return node;
 }
 
-function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode> {
+async function openRuntime(o: FraudNodeOptions, p: RuntimeParts): Promise<RuntimeNode> {
   const { journals } = p.links;
   const active_users_max = o.active_users_max ?? ACTIVE_USERS_MAX;
   const num_replicas = o.nats_replicas ?? 1;
+  const store = journals === null ? null : new JetStreamJournalStore(journals, { shards: o.shards, num_replicas });
+  if (store !== null) await requireSecretsOf(store, o.shards, p.identity.tenants);
   return RuntimeNode.start({
     owner: p.owner,
     leases: o.take_over === true || journals === null ? null : new KvLeaseStore(journals, { num_replicas }),
     shards: o.shards,
-    journals:
-      journals === null ? new NoJournals() : new JetStreamJournalStore(journals, { shards: o.shards, num_replicas }),
+    journals: store ?? new NoJournals(),
     quarantined: new QuarantineFile(join(o.data_dir, "quarantine.json")),
     snapshots: o.snapshots ?? new SnapshotFiles(join(o.data_dir, "snapshots")),
     actors: (shard) =>

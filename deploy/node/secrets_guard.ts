@@ -12,6 +12,12 @@ export function requireSecrets(data_dir: string, config_dir: string): void {
   );
 }
 
+/** Throws when there is no secrets.json in `config_dir`: for commands that open what is there, and make no secrets. */
+export function requireSecretsFile(config_dir: string): void {
+  const file = join(config_dir, "secrets.json");
+  if (!existsSync(file)) throw new Error(`${file} is not there: without it no journal can be opened; say --config-dir`);
+}
+
 function holdsJournals(nats_dir: string): boolean {
   const stores = namesIn(nats_dir).map((name) => join(nats_dir, name, name === "store" ? "" : "store", "jetstream"));
   return stores.some((store) => namesIn(store).some((account) => existsSync(join(store, account, "streams", "FG_J0"))));

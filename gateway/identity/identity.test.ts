@@ -133,3 +133,14 @@ test("the shipped table is complete and says that it is illustrative", () => {
   assert.ok(table.currencies.size >= 35);
   assert.deepEqual([table.currencies.get("JPY")?.exponent, table.currencies.get("KWD")?.exponent], [0, 3]);
 });
+
+test("a file that holds nothing is refused, not made anew with other secrets", (t) => {
+  const paths = folder(t);
+  createTenantKey(paths.tenants_path, { id: "acme" });
+  openIdentity(paths);
+  writeFileSync(paths.secrets_path, "null");
+  assert.throws(() => openIdentity(paths), IdentityError);
+  assert.equal(readFileSync(paths.secrets_path, "utf8"), "null");
+  writeFileSync(paths.tenants_path, "null");
+  assert.throws(() => openIdentity(paths), /holds nothing/);
+});

@@ -151,11 +151,15 @@ export function readJson(path: string): unknown {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw new IdentityError(`cannot read ${path}: ${(cause as Error).message}`);
   }
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch {
     throw new IdentityError(`${path} is not JSON`);
   }
+  // Not as if there were no file: it would be written anew, with other secrets.
+  if (value === null) throw new IdentityError(`${path} holds nothing`);
+  return value;
 }
 
 /** Replaces a file as a whole, also over a power cut. */

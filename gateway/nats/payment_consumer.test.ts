@@ -234,3 +234,23 @@ test("streams that exist are used as they are", async () => {
   const again = await PublicStreams.open(link, { ack_wait_ms: 2000 });
   assert.equal(await again.backlog(), 0);
 });
+
+test("dead letters that a consumer delivers to the payments end there", async () => {
+  const manager = await jetstreamManager(link.client);
+  await manager.consumers.add("FRAUD_DEAD_LETTERS", {
+    durable_name: "loop",
+    deliver_subject: "fraud.transaction.events",
+    deliver_policy: "new",
+    ack_policy: "none",
+  });
+  await publish("not a payment", JSON_TYPE, null);
+  await until("the letter is written", () => letters().length > 0);
+  // What is published later is decided later.
+  const { seq } = await jetstream(link.client).publish("fraud.transaction.events", "behind it", {});
+  await until("the second letter", () => letters().some((l) => l.headers["Fraud-Request-Sequence"] === String(seq)));
+  const delivered = async () => (await manager.consumers.info("FRAUD_DEAD_LETTERS", "loop")).delivered.consumer_seq;
+  await until("both came back", async () => (await delivered()) >= 2 && (await streams.backlog()) === 0);
+  assert.equal(letters().length, 2);
+  assert.equal(await delivered(), 2);
+  await manager.consumers.delete("FRAUD_DEAD_LETTERS", "loop");
+});

@@ -39,6 +39,8 @@ const RETRY_MS = 500;
 const RETRY_MS_MAX = 30_000;
 /** Deliveries after which a payment that an actor fails on is given up, and a message that this code fails on. */
 const INTERNAL_DELIVERIES_MAX = 5;
+/** Says what is wrong with the message of a dead letter. */
+const ERROR_HEADER = "Fraud-Error";
 /** Characters kept of a content type and of an error's text in a dead letter's headers. */
 const TYPE_CHARACTERS_MAX = 128;
 const ERROR_CHARACTERS_MAX = 512;
@@ -54,6 +56,7 @@ export class PaymentConsumer {
   readonly #metrics: EndpointMetrics;
   #stop: (() => Promise<void>) | null = null;
   #working = 0;
+  #lettersBack = 0;
   #idle: (() => void) | null = null;
 
   private constructor(options: PaymentConsumerOptions) {
@@ -113,6 +116,10 @@ export class PaymentConsumer {
   async #handle(message: PublicMessage): Promise<void> {
     const tenant = this.#options.identity.authenticate(message.header("authorization"));
     if (tenant instanceof AuthenticationFailure) {
+      if (message.header(ERROR_HEADER) !== undefined) {
+        this.#cameBack(message);
+        return;
+      }
       const refused = refusal(ErrorCode.UNAUTHENTICATED, tenant.message);
       await this.#deadLetter(message.data, message.header("content-type") ?? "", refused, null, message);
       message.ack();
@@ -135,6 +142,19 @@ export class PaymentConsumer {
       await this.#publish(request, tenant, decided.results, decided.batch_id, message);
       message.ack();
     }
+  }
+
+  /**
+   * A dead letter that somebody has delivered to the payments: letters hold no key, so it would become a letter again,
+   * and again, for as long as it is delivered. The first one stays where it is.
+   */
+  #cameBack(message: PublicMessage): void {
+    // The first ones, then ever fewer.
+    if ((++this.#lettersBack & (this.#lettersBack - 1)) === 0) {
+      const details = { sequence: message.sequence, in_all: this.#lettersBack };
+      this.#options.log.warn(details, "a dead letter came back as a payment: it is dropped");
+    }
+    message.ack();
   }
 
   /** Results in request order, those refused as JSON included. */
@@ -198,7 +218,7 @@ export class PaymentConsumer {
     const type = asciiOf(content_type.slice(0, TYPE_CHARACTERS_MAX));
     const headers = {
       "Content-Type": type === "" ? "application/octet-stream" : type,
-      "Fraud-Error": errorHeader(refused),
+      [ERROR_HEADER]: errorHeader(refused),
       "Fraud-Request-Sequence": String(message.sequence),
       ...(tenant === null ? {} : { "Fraud-Tenant": tenant.id }),
       ...(letter.length === bytes.length ? {} : { "Fraud-Bytes": String(bytes.length) }),

@@ -261,7 +261,8 @@ export class Cluster implements Exchange {
   }
 
   #heard(a: Announcement): void {
-    this.membership.heard(a);
+    // Word of damage that was played back may be of a journal that is mended by now.
+    if (!this.membership.heard(a)) return;
     for (const shard of a.damaged) this.#p.onDamage(shard, a.from);
   }
 

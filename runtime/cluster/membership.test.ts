@@ -259,6 +259,26 @@ test("the last four boots that were replaced are remembered", async () => {
   assert.equal(epoch(), 5);
 });
 
+test("a word of an earlier process of the same name does not shut the running one out for good", async () => {
+  const { world, join } = cluster(9, ["me"]);
+  const { membership } = join("me");
+  const says = (number: number, boot: string): boolean =>
+    membership.heard(said("a", number, { boot, reads_format: 2 }));
+  const bootOf = (): string | undefined => membership.known().find(({ name }) => name === "a")?.boot;
+  // This node came after both started, and cannot know which of them was first.
+  assert.ok(says(50, "runs"));
+  assert.ok(says(9000, "earlier"));
+  assert.equal(says(9000, "earlier"), false);
+  for (let number = 51; bootOf() !== "runs"; number++) {
+    assert.ok(number < 51 + (AWAY_MS + 2 * ANNOUNCE_MS) / ANNOUNCE_MS, "it is not heard again");
+    await world.advance(ANNOUNCE_MS);
+    says(number, "runs");
+  }
+  assert.ok(membership.isLive("a"));
+  assert.equal(says(9001, "earlier"), false, "as long as the one that runs is heard");
+  assert.equal(bootOf(), "runs");
+});
+
 const NAMES = ["x", "y", "z"];
 /** An epoch has one owner: its remainder says which. */
 const announcement = fc

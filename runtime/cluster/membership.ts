@@ -134,16 +134,21 @@ export class Membership {
     this.#announceSoon();
   }
 
-  /** Takes an announcement that came over the transport, in whatever order they come. */
-  heard(a: Announcement): void {
-    if (this.#stopped) return;
+  /**
+   * Takes an announcement that came over the transport, in whatever order they come. False: it is no news of another
+   * node, and nothing that it says counts.
+   */
+  heard(a: Announcement): boolean {
+    if (this.#stopped) return false;
     if (a.from === this.#o.node) {
       if (a.boot !== this.#o.boot) this.doubles++;
-      return;
+      return false;
     }
     const member = this.#others.get(a.from) ?? this.#admit(a.from, a.boot);
     if (member === null) this.refused++;
-    else if (isNews(member, a)) this.#take(member, a);
+    if (member === null || !isNews(member, a)) return false;
+    this.#take(member, a);
+    return true;
   }
 
   /** What this node announces as its weight. */
@@ -223,6 +228,8 @@ export class Membership {
 
   #take(member: Member, a: Announcement): void {
     if (a.boot !== member.boot) {
+      const again = member.replaced.indexOf(a.boot);
+      if (again >= 0) member.replaced.splice(again, 1);
       member.replaced.push(member.boot);
       if (member.replaced.length > REPLACED_MAX) member.replaced.shift();
       member.boot = a.boot;
@@ -340,9 +347,11 @@ function newMember(name: string, boot: string, shards: number): Member {
 
 /**
  * False for an announcement that a later one overtook, for one of a boot that another replaced, and for one in a format
- * for older nodes: what a process reads does not become less.
+ * for older nodes: what a process reads does not become less. Which of two boots is the later one is not known to who
+ * heard of neither before: a late or repeated word of the earlier one may seem to replace the one that runs. So a
+ * replaced boot counts again when the other has fallen silent.
  */
 function isNews(member: Member, a: Announcement): boolean {
   if (a.boot === member.boot && a.reads_format < member.reads_format) return false;
-  return a.boot === member.boot ? a.number > member.number : !member.replaced.includes(a.boot);
+  return a.boot === member.boot ? a.number > member.number : !(member.live && member.replaced.includes(a.boot));
 }

@@ -117,7 +117,8 @@ export class LightStore {
     return tallies?.valid ? tallies : null;
   }
 
-  private spoil(rec: Uint32Array, r: number): void {
+  /** Forgets the standing tallies: the next query scans. */
+  spoil(rec: Uint32Array, r: number): void {
     this.tallies(rec, r)?.spoil();
   }
 

@@ -86,6 +86,15 @@ export class PassiveActors implements PassivePart {
     table.passive = this;
   }
 
+  /** The log of passive actors: offsets of its oldest record and behind its newest. */
+  get logBegin(): number {
+    return this.log.tail;
+  }
+
+  get logEnd(): number {
+    return this.log.end;
+  }
+
   get isFull(): boolean {
     return this.table.actors >= this.limits.actors_max || this.table.events >= this.limits.events_max;
   }

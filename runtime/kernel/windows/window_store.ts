@@ -68,6 +68,9 @@ export class WindowStore implements SnapshotHost, HeldEvents {
   /** All that comes is committed: it finds room above the limit too. */
   isUnbounded = false;
 
+  /** Nobody looks at what queries write: query() does nothing. Neither events nor later queries are other for it. */
+  isUnseen = false;
+
   /** Actors that are not in memory; null in a table that keeps all. */
   passive: PassivePart | null = null;
 
@@ -162,7 +165,11 @@ export class WindowStore implements SnapshotHost, HeldEvents {
       if (newest - timeUs > this.plan.lateUs || this.newer(slot, timeUs) > this.plan.lateEventsMax) return LATE;
     }
     if (this.snapshot.active) this.snapshot.capture(slot);
-    if (rec[r + R_SHAPE] !== SHAPE_HEAVY) this.light.advance(rec, r, timeUs);
+    if (rec[r + R_SHAPE] !== SHAPE_HEAVY) {
+      // Without queries it is cheaper to scan once at the next one than to bring the tallies along.
+      if (this.isUnseen) this.light.spoil(rec, r);
+      else this.light.advance(rec, r, timeUs);
+    }
     const dropped = this.drop(rec, r, Math.max(timeUs, newest) - this.plan.retentionUs);
     // What is shed leaves no trace: it takes the place of what it dropped, or it dropped nothing.
     if (dropped === 0 && this.isFull) return FULL;
@@ -302,6 +309,7 @@ export class WindowStore implements SnapshotHost, HeldEvents {
    * delayed window (count, share of frauds) at out[delayedAt ...]. An event at timeUs counts. Nothing is allocated.
    */
   query(slot: number, timeUs: number, out: Float32Array, at: number, delayedAt: number): void {
+    if (this.isUnseen) return;
     const tally = this.tally(slot, timeUs, delayedAt >= 0);
     writeColumns(tally, this.plan.windows, out, at);
     if (delayedAt >= 0) writeDelayed(this.plan.delayed, this.plan.delayedWindows, out, delayedAt);
