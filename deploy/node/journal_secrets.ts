@@ -10,7 +10,7 @@ import { SealBroken, SectionOpener } from "../../proto/frame/sealer.ts";
 import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
 import type { Journal, JournalStore } from "../../runtime/ports.ts";
 
-/** Frames from the tail in which one with sealed identifiers is looked for; others hold inboxes and changes of owner. */
+/** Frames from the tail among which one with sealed identifiers is looked for: others hold inboxes, or a new owner. */
 const FRAMES_MAX = 32;
 
 /**
