@@ -14,9 +14,10 @@ test("self time is told by part of the work and by function, without waiting", (
       frame(3, "near", "file:///x/runtime/kernel/windows/window_table.ts"),
       frame(4, "verifyFrame", "file:///x/proto/frame/frame_header.ts"),
       frame(5, "(garbage collector)", ""),
+      frame(6, "serve", "file:///x/actors/inference/session_worker.ts"),
     ],
-    samples: [1, 2, 2, 3, 4, 5, 99],
-    timeDeltas: [5e6, 1e6, 2e6, 1e6, 5e5, 5e5, 7e6],
+    samples: [1, 2, 2, 3, 4, 5, 6, 99],
+    timeDeltas: [4e6, 1e6, 2e6, 1e6, 5e5, 5e5, 1e6, 7e6],
   };
   const found = summarize(profile);
   assert.deepEqual([found.busy_s, found.idle_s], [5, 5]);

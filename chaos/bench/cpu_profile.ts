@@ -39,6 +39,8 @@ const TOP = 15;
 
 function partOf({ callFrame: { functionName, url } }: ProfileNode): string {
   if (/^near/i.test(functionName)) return "reading ahead";
+  // V8 counts a thread that is held by Atomics.wait as running: the model's waits there for the next batch.
+  if (functionName === "serve" && url.endsWith("inference/session_worker.ts")) return "waiting";
   const named = url === "" ? functionName : url;
   return PARTS.find(([, pattern]) => pattern.test(named))?.[0] ?? "other";
 }
