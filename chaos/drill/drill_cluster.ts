@@ -19,6 +19,7 @@ import { servedShards } from "../../deploy/e2e/testkit/node_log.ts";
 import { until } from "../../deploy/e2e/testkit/until.ts";
 import { type NatsEngine, startNats } from "../../deploy/engines/nats.ts";
 import { credentialsFile, natsInbox } from "../../deploy/engines/nats_users.ts";
+import { keepAdminKey } from "../../deploy/node/admin_key.ts";
 import { DEFAULT_RULES } from "../../deploy/node/fraud_node.ts";
 import { createTenantKey, openIdentity } from "../../gateway/identity/identity.ts";
 import { FLAG_LATE, ROW_PAYMENT } from "../../proto/columns.ts";
@@ -87,6 +88,7 @@ export class DrillCluster {
     const tenants_path = join(dir, "tenants.json");
     const { key } = createTenantKey(tenants_path, { id: "drill", stand_in: "REVIEW", deadline_ms: 1000 });
     openIdentity({ tenants_path, secrets_path: join(dir, "secrets.json") });
+    keepAdminKey(dir);
     const cluster = new DrillCluster(dir, nats, o, key);
     if (o.sharing === 0) await cluster.#startRivals();
     else await cluster.#startSharing(o.sharing, o.args ?? []);

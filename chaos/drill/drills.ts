@@ -8,6 +8,7 @@ import type { ClusterOptions, DrillCluster } from "./drill_cluster.ts";
 import type { DrillNode } from "./drill_node.ts";
 import { KNOWN_USERS, killLarge } from "./large_drill.ts";
 import { clockJump, diskFull, slowDisk, syncBeforeAck, whyNoMount } from "./machine_drills.ts";
+import { plannedMoves } from "./move_drill.ts";
 import { killNatsLeader, killNatsMajority } from "./nats_drills.ts";
 import { poison } from "./poison_drill.ts";
 import { whyNoTrace } from "./sync_trace.ts";
@@ -273,6 +274,12 @@ export const DRILLS: readonly Drill[] = [
     what: "three nodes that share six shards go over to another journal format and back, one after the other",
     run: rollingUpgrade,
     over: { sharing: 3, args: formatArgument(FORMAT_OLDEST) },
+  },
+  {
+    name: "planned-moves",
+    what: "each of three nodes that share six shards is drained and takes its shards back",
+    run: plannedMoves,
+    over: { sharing: 3 },
   },
   { name: "scale", what: "1 to 4 nodes and back", run: scale, over: { sharing: 1 } },
   { name: "clock-jump", what: "an hour ahead and an hour behind, by the clock adapter", run: clockJump },
