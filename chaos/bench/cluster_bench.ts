@@ -28,7 +28,9 @@ interface ReadyNode {
 
 interface ReadyCluster {
   readonly nats: string;
-  readonly nats_pid: number;
+  readonly nats_pids: readonly number[];
+  readonly nats_users?: string;
+  readonly nats_ca?: string;
   readonly api_key: string;
   readonly nodes: readonly ReadyNode[];
 }
@@ -37,18 +39,20 @@ interface ReadyCluster {
 class ClusterUnderTest implements UnderTest {
   readonly ready: ReadyCluster;
   readonly pids: readonly number[];
-  readonly nats_pid: number;
+  readonly nats_pids: readonly number[];
   readonly #child: Child;
 
   private constructor(child: Child, ready: ReadyCluster) {
     this.#child = child;
     this.ready = ready;
-    this.nats_pid = ready.nats_pid;
+    this.nats_pids = ready.nats_pids;
     this.pids = ready.nodes.map((n) => n.pid);
   }
 
-  static async start(root: string, data_dir: string, nodes: number, shards: number): Promise<ClusterUnderTest> {
-    const options = ["--nodes", String(nodes), "--shards", String(shards), "--data-dir", data_dir, "--nats-port", "0"];
+  static async start(o: ClusterBenchOptions, data_dir: string, shards: number): Promise<ClusterUnderTest> {
+    const { root, nodes, nats } = o;
+    const sizes = ["--nodes", String(nodes), "--shards", String(shards), "--nats", String(nats)];
+    const options = [...sizes, "--data-dir", data_dir, "--nats-port", "0"];
     const child = new Child("the cluster", [join(root, "deploy/bin/cluster.ts"), ...options], { cwd: root });
     const ready = async () => {
       const text = await readFile(join(data_dir, "ready.json"), "utf8").catch(() => undefined);
@@ -76,6 +80,8 @@ export interface ClusterBenchOptions {
   readonly root: string;
   readonly work_dir: string;
   readonly nodes: number;
+  /** nats-servers: 1, or 3 that keep each journal three times and speak TLS. */
+  readonly nats: number;
   readonly shards: number | undefined;
   readonly offered_per_s: number;
   readonly plan: Plan;
@@ -89,7 +95,7 @@ export async function benchCluster(o: ClusterBenchOptions) {
   const { plan, work_dir, say } = o;
   const shards = o.shards ?? SHARDS;
   const data_dir = join(work_dir, "cluster");
-  const cluster = await ClusterUnderTest.start(o.root, data_dir, o.nodes, shards);
+  const cluster = await ClusterUnderTest.start(o, data_dir, shards);
   const load = new LoadProcess(o.root);
   try {
     const { ready } = cluster;
@@ -119,7 +125,7 @@ export async function benchCluster(o: ClusterBenchOptions) {
     const saved = await load.save(work_dir);
     const journals = await checkJournals({
       data_dir,
-      nats: ready.nats.replace(/^\w+:\/\//, ""),
+      nats: ready,
       id_prefix,
       count: saved.count,
       acknowledged: RowSet.read(join(work_dir, "acknowledged.bin")),
@@ -128,6 +134,7 @@ export async function benchCluster(o: ClusterBenchOptions) {
     });
     return {
       nodes: o.nodes,
+      nats_servers: o.nats,
       shards,
       users: plan.users,
       cpu_us_per_decision: node + nats + generator,

@@ -2,10 +2,9 @@
  * Compares the journals with what the client was told: every acknowledged payment stands in them, once; what stands
  * there and was not acknowledged is what the client saw as unknown; nothing that was refused, nothing of anybody else.
  */
-import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { MATRIX_SHAPE } from "../../actors/decision/decider.ts";
-import { accessOf, connectAs } from "../../deploy/node/nats_access.ts";
+import { accessOf, connectAs, type SaidNats } from "../../deploy/node/nats_access.ts";
 import { openIdentity } from "../../gateway/identity/identity.ts";
 import { isPayment, RowBlock } from "../../proto/columns.ts";
 import { HEADER_BYTES, KIND_ROWS } from "../../proto/frame/frame_header.ts";
@@ -20,8 +19,8 @@ import { IdTable } from "./id_table.ts";
 export interface JournalCheckOptions {
   /** The node's data folder: tenants.json and secrets.json. */
   readonly data_dir: string;
-  /** host:port of its nats-server. */
-  readonly nats: string;
+  /** As its ready.json says. */
+  readonly nats: SaidNats;
   readonly id_prefix: string;
   /** Counters used. */
   readonly count: number;
@@ -102,8 +101,7 @@ export async function checkJournals(o: JournalCheckOptions): Promise<JournalChec
   const [tenant, ...others] = identity.tenants;
   if (tenant === undefined || others.length > 0) throw new Error(`${o.data_dir} must have exactly one tenant`);
   const census = new IdCensus(new IdTable(o.id_prefix, o.count, tenant.hash_key));
-  const nats_users = join(o.data_dir, "nats-users");
-  const link = await connectAs(accessOf({ nats: o.nats, nats_users }, "maintenance"), "journals");
+  const link = await connectAs(accessOf(o.nats, "maintenance"), "journals");
   const store = new JetStreamJournalStore(link);
   try {
     const shards = await journalShards(link);

@@ -34,6 +34,7 @@ const HELP = `npm run bench -- [options]     measure one node on this machine
   --sketch DIR              a folder with a speed sketch to run beside (server.mjs, load.mjs)
   --no-peers                leave Redis and PostgreSQL out
   --nodes N                 processor time of a decision on a cluster of N nodes, and nothing else
+  --nats N                  ... over so many nats-servers: 1 (default), or 3 with replicated journals and TLS
   --offered N               ... with so many payments a second (default 20000)
   --recovery                how long a node takes to serve a shard with many payments behind its snapshot
   --snapshot                how long decisions stand still while a snapshot is taken or loaded
@@ -63,6 +64,7 @@ interface Arguments {
   readonly peers: boolean;
   /** Undefined: one node, alone, everything measured. */
   readonly nodes: number | undefined;
+  readonly nats: number;
   readonly offered_per_s: number;
   /** Undefined: no recovery is measured. */
   readonly recovery: { readonly payments: number } | undefined;
@@ -87,6 +89,7 @@ function readArguments(argv: readonly string[]): Arguments | null {
       sketch: text,
       "no-peers": { type: "boolean", default: false },
       nodes: text,
+      nats: { type: "string", default: "1" },
       offered: { type: "string", default: "20000" },
       recovery: { type: "boolean", default: false },
       snapshot: { type: "boolean", default: false },
@@ -119,6 +122,7 @@ function readArguments(argv: readonly string[]): Arguments | null {
     sketch: values.sketch === undefined ? undefined : resolve(values.sketch),
     peers: !values["no-peers"],
     nodes: whole("nodes", values.nodes, 1, 16),
+    nats: whole("nats", values.nats, 1, 3) ?? 1,
     offered_per_s: whole("offered", values.offered, 64, 1_000_000) ?? 20_000,
     shards: whole("shards", values.shards, 1, 64),
     snapshot_interval_s: whole("snapshot-interval-s", values["snapshot-interval-s"], 0, 86_400) ?? 60,
@@ -183,7 +187,7 @@ async function check(b: Bench, id_prefix: string): Promise<JournalCheck> {
   const bar = progressOf("journals", "payments", saved.acknowledged);
   const result = await checkJournals({
     data_dir: b.node.data_dir,
-    nats: b.node.nats,
+    nats: { nats: b.node.nats, nats_users: join(b.node.data_dir, "nats-users") },
     id_prefix,
     count: saved.count,
     acknowledged: RowSet.read(join(b.work_dir, "acknowledged.bin")),
@@ -195,8 +199,8 @@ async function check(b: Bench, id_prefix: string): Promise<JournalCheck> {
 }
 
 async function cluster(a: Arguments, nodes: number, work_dir: string, say: (line: string) => void): Promise<number> {
-  const { plan, shards, offered_per_s, seed } = a;
-  const options = { root, work_dir, nodes, shards, offered_per_s, plan, seed, currency: DEMO_CURRENCY, say };
+  const { plan, shards, nats, offered_per_s, seed } = a;
+  const options = { root, work_dir, nodes, nats, shards, offered_per_s, plan, seed, currency: DEMO_CURRENCY, say };
   const result = await benchCluster(options);
   if (a.json !== undefined) writeJson(a.json, result);
   say(

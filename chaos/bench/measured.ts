@@ -40,7 +40,7 @@ interface Reading {
 async function read(node: UnderTest, load: LoadProcess): Promise<Reading> {
   node.check();
   const metrics = await node.metrics();
-  return { metrics, cpu: { node: sumOf(node.pids, cpuUs), nats: cpuUs(node.nats_pid), load: cpuUs(load.pid) } };
+  return { metrics, cpu: { node: sumOf(node.pids, cpuUs), nats: sumOf(node.nats_pids, cpuUs), load: cpuUs(load.pid) } };
 }
 
 export async function measurePhase(node: UnderTest, load: LoadProcess, o: PhaseOptions): Promise<MeasuredPhase> {

@@ -12,7 +12,7 @@ import { Metrics } from "./metrics.ts";
 export interface UnderTest {
   /** Processes of the nodes. */
   readonly pids: readonly number[];
-  readonly nats_pid: number;
+  readonly nats_pids: readonly number[];
   /** Throws when one has ended. */
   check(): void;
   /** Of all nodes together. */
@@ -44,7 +44,7 @@ export class NodeUnderTest implements UnderTest {
   readonly #child: Child;
   readonly data_dir: string;
   readonly pids: readonly number[];
-  readonly nats_pid: number;
+  readonly nats_pids: readonly number[];
   /** host:port each. */
   readonly grpc: string;
   readonly nats: string;
@@ -55,7 +55,7 @@ export class NodeUnderTest implements UnderTest {
     this.#child = child;
     this.data_dir = data_dir;
     this.pids = [ready.pid];
-    this.nats_pid = ready.nats_pid;
+    this.nats_pids = [ready.nats_pid];
     this.grpc = ready.grpc;
     this.nats = ready.nats.replace(/^\w+:\/\//, "");
     this.#rest = ready.rest.replace(/^\w+:\/\//, "");

@@ -2,19 +2,24 @@
  * Whether this node's secrets are those that the journals were written with. With others every identifier hashes to
  * another key: nothing would look wrong, and payments that were decided would be decided anew.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { MATRIX_SHAPE } from "../../actors/decision/decider.ts";
 import { RowBlock } from "../../proto/columns.ts";
 import { FrameError, HEADER_BYTES, KIND_ROWS, readHeader } from "../../proto/frame/frame_header.ts";
 import { RowsDamaged, type RowsFacts, RowsReader } from "../../proto/frame/rows_reader.ts";
 import { SealBroken, SectionOpener } from "../../proto/frame/sealer.ts";
 import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
-import type { Journal, JournalStore } from "../../runtime/ports.ts";
+import { type Journal, type JournalStore, JournalUnavailable } from "../../runtime/ports.ts";
 
 /** Frames from the tail among which one with sealed identifiers is looked for: others hold inboxes, or a new owner. */
 const FRAMES_MAX = 32;
+/** A journal of several servers that was just made has no leader for a while. */
+const WAIT_MS = 60_000;
+const AGAIN_MS = 250;
 
 /**
- * Opens the newest sealed identifiers of each journal. Throws Error that says what to put where. What is damaged is not
+ * Opens the newest sealed identifiers of each journal. Throws Error that says what to put where, JournalUnavailable when
+ * a journal cannot be read for a minute. What is damaged is not
  * judged here: who loads the shard says where.
  */
 export async function requireSecretsOf(
@@ -22,7 +27,16 @@ export async function requireSecretsOf(
   shards: number,
   tenants: readonly Tenant[],
 ): Promise<void> {
-  for (let shard = 0; shard < shards; shard++) await checkOne(await journals.open(shard), tenants);
+  const end_ms = performance.now() + WAIT_MS;
+  for (let shard = 0; shard < shards; ) {
+    try {
+      await checkOne(await journals.open(shard), tenants);
+      shard++;
+    } catch (error) {
+      if (!(error instanceof JournalUnavailable) || performance.now() > end_ms) throw error;
+      await delay(AGAIN_MS);
+    }
+  }
 }
 
 async function checkOne(journal: Journal, tenants: readonly Tenant[]): Promise<void> {
