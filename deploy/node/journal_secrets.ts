@@ -18,8 +18,8 @@ const WAIT_MS = 60_000;
 const AGAIN_MS = 250;
 
 /**
- * Opens the newest sealed identifiers of each journal. Throws Error that says what to put where, JournalUnavailable when
- * a journal cannot be read for a minute. What is damaged is not
+ * Opens the newest sealed identifiers of each journal. Throws Error that says what to put where, JournalUnavailable
+ * when a journal cannot be read for a minute. What is damaged is not
  * judged here: who loads the shard says where.
  */
 export async function requireSecretsOf(
