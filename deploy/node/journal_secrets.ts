@@ -19,8 +19,7 @@ const AGAIN_MS = 250;
 
 /**
  * Opens the newest sealed identifiers of each journal. Throws Error that says what to put where, JournalUnavailable
- * when a journal cannot be read for a minute. What is damaged is not
- * judged here: who loads the shard says where.
+ * when a journal cannot be read for a minute. What is damaged is not judged here: who loads the shard says where.
  */
 export async function requireSecretsOf(
   journals: JournalStore,
