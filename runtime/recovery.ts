@@ -95,9 +95,10 @@ export class FrameFolder {
       if (r % READ_AHEAD_ROWS === 0) {
         actors.readAhead(b, ALL_ROWS, r, Math.min(b.n, r + READ_AHEAD_ROWS), this.#shard.id);
       }
-      actors.isUnseen = !(isTold || (isCompared && b.kind[r] === ROW_PAYMENT));
+      const isChecked = isCompared && b.kind[r] === ROW_PAYMENT;
+      actors.isUnseen = !(isTold || isChecked);
       this.#row(b, r, header.frameNumber);
-      if (isCompared && b.kind[r] === ROW_PAYMENT) checksum = matrixChecksum(this.#bits, r * c, r * c + c, checksum);
+      if (isChecked) checksum = matrixChecksum(this.#bits, r * c, r * c + c, checksum);
     }
     actors.isUnseen = false;
     actors.isReplay = false;

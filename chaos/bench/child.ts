@@ -27,7 +27,7 @@ export class Child {
     this.process = spawn(process.execPath, args, {
       stdio: ["ignore", "pipe", "pipe", ...(options.ipc === true ? ["ipc" as const] : [])],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      env: options.env ?? process.env,
+      env: { ...process.env, ...options.env },
     });
     running.add(this.process);
     const keep = (part: Buffer): void => {

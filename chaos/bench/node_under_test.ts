@@ -76,7 +76,7 @@ export class NodeUnderTest implements UnderTest {
         ...["--snapshot-interval-s", String(o.snapshot_interval_s)],
         ...(o.shards === undefined ? [] : ["--shards", String(o.shards)]),
       ],
-      { cwd: o.root, env: { ...process.env, ...NODE_ENVIRONMENT } },
+      { cwd: o.root, env: NODE_ENVIRONMENT },
     );
     const ready = await child.until(() => readReady(join(o.data_dir, "ready.json")), READY_S);
     return new NodeUnderTest(child, o.data_dir, ready);

@@ -23,7 +23,7 @@ export async function benchSnapshot(o: SnapshotBenchOptions) {
   const child = new Child("the snapshot bench", args, {
     cwd: root,
     ipc: true,
-    env: { ...process.env, ...NODE_ENVIRONMENT },
+    env: NODE_ENVIRONMENT,
   });
   try {
     const result = await new Promise<SnapshotResult>((resolve, reject) => {

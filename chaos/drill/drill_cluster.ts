@@ -185,6 +185,12 @@ export class DrillCluster {
     await until(`${node.name} follows`, has, READY_MS, () => node.words());
   }
 
+  /** How often the nodes' logs say something, in all. */
+  async countLogged(msg: string): Promise<number> {
+    const lines = await Promise.all(this.nodes.map((n) => n.logged(msg)));
+    return lines.flat().length;
+  }
+
   /** kill -9 of nats-server. */
   async killNats(): Promise<void> {
     process.kill(this.nats.pid, "SIGKILL");

@@ -131,8 +131,7 @@ async function scale(c: DrillCluster): Promise<DrillNotes> {
 
 /** Planned moves: how many, and that no payment failed for one. */
 async function movesOf(c: DrillCluster): Promise<DrillNotes> {
-  let moves = 0;
-  for (const node of c.nodes) moves += (await node.logged("hand_over")).length;
+  const moves = await c.countLogged("hand_over");
   const failed = moves === 0 ? ["no shard was handed over"] : [];
   return { notes: [`${moves} shards handed over`], failed };
 }

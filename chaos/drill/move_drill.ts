@@ -30,8 +30,7 @@ export async function plannedMoves(c: DrillCluster): Promise<DrillNotes> {
       admin.close();
     }
   });
-  let moves = 0;
-  for (const node of c.nodes) moves += (await node.logged("hand_over")).length;
+  const moves = await c.countLogged("hand_over");
   const longest_ms = Math.round(c.load.latencyMs(1, from_ms, performance.now()));
   const failed = moves < c.shards ? [`only ${moves} moves`] : [];
   if (c.load.unavailableMs() > 0) failed.push("a payment failed");

@@ -33,7 +33,7 @@ export async function poison(c: DrillCluster): Promise<DrillNotes> {
     node.startAgain();
   }
   await c.spread();
-  const starts = await countLogged(c, "starting");
+  const starts = await c.countLogged("starting");
   const notes: string[] = [];
   const failed: string[] = [];
   c.load.start();
@@ -50,19 +50,14 @@ export async function poison(c: DrillCluster): Promise<DrillNotes> {
   }
   await c.spread();
   await c.settle();
-  const poisoned = await countLogged(c, "shard_poisoned");
+  const poisoned = await c.countLogged("shard_poisoned");
   const wide = `${PAYMENTS} payments cost ${poisoned} shards their memory, which came back from the journals`;
   if (poisoned < PAYMENTS) failed.push("the actor was not reached");
   if (poisoned > PAYMENTS) failed.push("a node was not told what another one had quarantined");
-  if ((await countLogged(c, "starting")) > starts) failed.push("a node ended");
+  if ((await c.countLogged("starting")) > starts) failed.push("a node ended");
   const kept = await Promise.all(c.nodes.map((n) => quarantined(n.data_dir)));
   if (kept.some((n) => n !== PAYMENTS)) failed.push(`the nodes keep ${kept.join(", ")} rows in quarantine`);
   return { notes: [...notes, wide], failed };
-}
-
-async function countLogged(c: DrillCluster, msg: string): Promise<number> {
-  const lines = await Promise.all(c.nodes.map((n) => n.logged(msg)));
-  return lines.flat().length;
 }
 
 async function quarantined(data_dir: string): Promise<number> {

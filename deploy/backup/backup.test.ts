@@ -83,6 +83,16 @@ const refused = (fault: BackupFault, message: RegExp) => (e: Error) => {
   return true;
 };
 
+/** A journal of FIRST_FRAMES, and a backup of all of it. */
+async function backedUp(t: TestContext): Promise<{ folder: string; store: SimJournalStore; to: string }> {
+  const folder = scratch(t);
+  const store = new SimJournalStore();
+  await write(store, FIRST_FRAMES);
+  const to = join(folder, "backup");
+  await backup(store, to);
+  return { folder, store, to };
+}
+
 test("a later run copies what came since; all of it comes back, frame by frame", async (t) => {
   const folder = scratch(t);
   const store = new SimJournalStore();
@@ -101,11 +111,7 @@ test("a later run copies what came since; all of it comes back, frame by frame",
 });
 
 test("behind a restore the epoch is far higher, never twice the same, and the journal can be owned", async (t) => {
-  const folder = scratch(t);
-  const store = new SimJournalStore();
-  await write(store, FIRST_FRAMES);
-  const to = join(folder, "backup");
-  await backup(store, to);
+  const { folder, store, to } = await backedUp(t);
   const epochs = new Set<number | null>();
   const ids = new Set<string | undefined>();
   for (const name of ["a", "b"]) {
@@ -142,11 +148,7 @@ test("only a restore may raise the epoch by more than one", async () => {
 });
 
 test("a journal that is another one, shorter or with another history is refused", async (t) => {
-  const folder = scratch(t);
-  const store = new SimJournalStore();
-  await write(store, FIRST_FRAMES);
-  const to = join(folder, "backup");
-  await backup(store, to);
+  const { store, to } = await backedUp(t);
   const whole = store.records(0).slice();
   store.loseTail(0, 1);
   await assert.rejects(backup(store, to), refused("journal_shorter", /ends with frame 39, the backup with 40/));
@@ -278,11 +280,7 @@ test("nothing is restored over something, nor from nothing, nor before the begin
 });
 
 test("two restores into one folder at once are refused, and one that was killed is not in the way", async (t) => {
-  const folder = scratch(t);
-  const store = new SimJournalStore();
-  await write(store, FIRST_FRAMES);
-  const to = join(folder, "backup");
-  await backup(store, to);
+  const { folder, to } = await backedUp(t);
   const into = join(folder, "new");
   const held = await tryLock(`${into}.partial.lock`);
   assert.ok("release" in held);

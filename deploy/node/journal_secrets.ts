@@ -3,19 +3,18 @@
  * another key: nothing would look wrong, and payments that were decided would be decided anew.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { MATRIX_SHAPE } from "../../actors/decision/decider.ts";
-import { RowBlock } from "../../proto/columns.ts";
-import { FrameError, HEADER_BYTES, KIND_ROWS, readHeader } from "../../proto/frame/frame_header.ts";
-import { RowsDamaged, type RowsFacts, RowsReader } from "../../proto/frame/rows_reader.ts";
-import { SealBroken, SectionOpener } from "../../proto/frame/sealer.ts";
-import { type Tenant, tenantIndex } from "../../proto/tenant.ts";
+import { FrameError, KIND_ROWS, readHeader } from "../../proto/frame/frame_header.ts";
+import { RowsDamaged } from "../../proto/frame/rows_reader.ts";
+import { SealBroken } from "../../proto/frame/sealer.ts";
+import type { Tenant } from "../../proto/tenant.ts";
+import { untilReachable } from "../../runtime/journal/checked.ts";
 import { type Journal, type JournalStore, JournalUnavailable } from "../../runtime/ports.ts";
+import { FrameRows } from "./frame_rows.ts";
 
 /** Frames from the tail among which one with sealed identifiers is looked for: others hold inboxes, or a new owner. */
 const FRAMES_MAX = 32;
 /** A journal of several servers that was just made has no leader for a while. */
 const WAIT_MS = 60_000;
-const AGAIN_MS = 250;
 
 /**
  * Opens the newest sealed identifiers of each journal. Throws Error that says what to put where, JournalUnavailable
@@ -27,46 +26,29 @@ export async function requireSecretsOf(
   tenants: readonly Tenant[],
 ): Promise<void> {
   const end_ms = performance.now() + WAIT_MS;
-  for (let shard = 0; shard < shards; ) {
-    try {
-      await checkOne(await journals.open(shard), tenants);
-      shard++;
-    } catch (error) {
-      if (!(error instanceof JournalUnavailable) || performance.now() > end_ms) throw error;
-      await delay(AGAIN_MS);
-    }
+  const sleep = (ms: number): Promise<void> => {
+    if (performance.now() < end_ms) return delay(ms);
+    return Promise.reject(new JournalUnavailable(`no journal could be read for ${WAIT_MS / 1000} s`));
+  };
+  for (let shard = 0; shard < shards; shard++) {
+    await untilReachable(sleep, async () => checkOne(await journals.open(shard), tenants));
   }
 }
 
 async function checkOne(journal: Journal, tenants: readonly Tenant[]): Promise<void> {
+  const rows = new FrameRows(tenants, journal.id);
   let record = await journal.tail();
   for (let looked = 0; record !== null && looked < FRAMES_MAX; looked++) {
-    if (isOpened(record.bytes, journal, tenants)) return;
+    if (isOpened(record.bytes, journal, rows)) return;
     record = record.sequence > 1 ? await journal.read(record.sequence - 1) : null;
   }
 }
 
-/** True when the frame holds sealed identifiers of a tenant here, and they open. */
-function isOpened(bytes: Uint8Array, journal: Journal, tenants: readonly Tenant[]): boolean {
-  const indexOf = tenantIndex(tenants);
+/** True when the frame holds sealed identifiers, and they open. */
+function isOpened(bytes: Uint8Array, journal: Journal, rows: FrameRows): boolean {
   try {
-    const { kind, version: format, shard, epoch, frameNumber: frame } = readHeader(bytes);
-    if (kind !== KIND_ROWS) return false;
-    const facts: RowsFacts = new RowsReader(MATRIX_SHAPE).read(
-      bytes.subarray(HEADER_BYTES),
-      format,
-      new RowBlock(),
-      null,
-      indexOf,
-    );
-    if (facts.tenants.length === 0) return false;
-    new SectionOpener(tenants, journal.id).open(facts.sealed[0], indexOf(facts.tenants[0]), {
-      shard,
-      epoch,
-      frame,
-      format,
-    });
-    return true;
+    const header = readHeader(bytes);
+    return header.kind === KIND_ROWS && rows.read(header, bytes).tenants.length > 0;
   } catch (error) {
     if (error instanceof FrameError || error instanceof RowsDamaged) return false;
     if (!(error instanceof SealBroken)) throw error;

@@ -4,7 +4,6 @@
  * point it is run again: before the change of places, or when nodes decided before anything was changed, it begins
  * anew; from then on it ends what was begun.
  */
-
 import { randomBytes, randomFillSync } from "node:crypto";
 import { LATE_TOLERANCE_US } from "../../actors/decision/shard_actors.ts";
 import type { Tenant } from "../../proto/tenant.ts";
@@ -29,7 +28,6 @@ import { rewrite } from "./rewrite.ts";
 import { verify } from "./verify.ts";
 
 const FRESH = { prefix: "FG_RESHARD_J", subject: "fg.reshard" };
-/** As in the contract. */
 const OWNER_NODE = "(reshard)";
 
 export interface ReshardOptions {

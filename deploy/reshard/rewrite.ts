@@ -27,7 +27,7 @@ import type { Owner } from "../../runtime/journal/takeover.ts";
 import type { Journal } from "../../runtime/ports.ts";
 import { FrameFolder } from "../../runtime/recovery.ts";
 import { Shard } from "../../runtime/shard.ts";
-import { FrameRows } from "./frame_rows.ts";
+import { FrameRows } from "../node/frame_rows.ts";
 import { EPOCH, JournalWriter } from "./journal_writer.ts";
 import { mergeFrames } from "./merged_frames.ts";
 import { RowSum } from "./row_sum.ts";
