@@ -2,6 +2,7 @@
  * What only the maintenance account may do to journals: list them, purge what nobody needs any more, make one anew for
  * a restored history. Nodes have no permission for it.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import {
   JournalDamaged,
@@ -13,8 +14,12 @@ import {
 import type { NatsLink } from "./connection.ts";
 import { type JournalOptions, journalConfig, SERVED } from "./jetstream_journal.ts";
 
+const NO_PEERS = 10005;
 const STREAM_NAME_IN_USE = 10058;
 const STREAM_NOT_FOUND = 10059;
+/** Servers that start together elect a leader before it has heard of all of them. */
+const PEERS_WAIT_MS = 30_000;
+const PEERS_POLL_MS = 100;
 
 export class JetStreamMaintenance implements JournalMaintenance {
   readonly #link: NatsLink;
@@ -62,7 +67,8 @@ export class JetStreamMaintenance implements JournalMaintenance {
       const isThere = await manager.streams.info(stream).catch(() => null);
       if (isThere !== null) throw new JournalDamaged(`there is a journal ${stream} already`, isThere.state.last_seq);
       try {
-        const { state } = await manager.streams.add({ ...config, first_seq: as.firstSequence });
+        const made = { ...config, first_seq: as.firstSequence };
+        const { state } = await withPeers(() => manager.streams.add(made));
         if (state.last_seq === as.firstSequence - 1) return;
         throw new JournalUnavailable(`${stream} begins behind ${state.last_seq}: nats-server is older than 2.10`);
       } catch (error) {
@@ -99,6 +105,19 @@ export class JetStreamMaintenance implements JournalMaintenance {
       }
       throw new JournalUnavailable(`cannot ${what}: ${(error as Error).message}`);
     }
+  }
+}
+
+/** Asks again while too few servers are there for the replicas; rejects as the call does after PEERS_WAIT_MS. */
+async function withPeers<T>(call: () => Promise<T>): Promise<T> {
+  const end_ms = performance.now() + PEERS_WAIT_MS;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== NO_PEERS || performance.now() > end_ms) throw error;
+    }
+    await delay(PEERS_POLL_MS);
   }
 }
 
