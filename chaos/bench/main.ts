@@ -110,6 +110,7 @@ function readArguments(argv: readonly string[]): Arguments | null {
     if (Number.isInteger(n) && n >= min && n <= max) return n;
     throw new UsageError(`--${name} takes a whole number from ${min} to ${max}`);
   };
+  if (values.nats !== "1" && values.nats !== "3") throw new UsageError("--nats takes 1 or 3");
   const users = whole("users", values.users, 4000, 10_000_000);
   const payments = whole("payments", values.payments, 1, 100_000_000) ?? (values.quick ? 500_000 : 5_000_000);
   const plan = planOf(values.quick, whole("runs", values.runs, 1, 9));
@@ -122,7 +123,7 @@ function readArguments(argv: readonly string[]): Arguments | null {
     sketch: values.sketch === undefined ? undefined : resolve(values.sketch),
     peers: !values["no-peers"],
     nodes: whole("nodes", values.nodes, 1, 16),
-    nats: whole("nats", values.nats, 1, 3) ?? 1,
+    nats: Number(values.nats),
     offered_per_s: whole("offered", values.offered, 64, 1_000_000) ?? 20_000,
     shards: whole("shards", values.shards, 1, 64),
     snapshot_interval_s: whole("snapshot-interval-s", values["snapshot-interval-s"], 0, 86_400) ?? 60,
