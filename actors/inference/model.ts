@@ -74,25 +74,41 @@ export const MODEL_FILE_BYTES_MAX = 256 * 1024 * 1024;
 
 const REGISTRY_NAMES: readonly string[] = FEATURES.map((f) => f.name);
 
-/** Reads and verifies the model in `dir`. Rejects with ModelError. */
-export async function loadModel(dir: string, featureNames: readonly string[] = REGISTRY_NAMES): Promise<LoadedModel> {
-  const card = parseCard(Buffer.from(await read(join(dir, "card.json"))).toString("utf8"));
+/** Sees the bytes of each file of a model before anything is made of them; what it throws ends the loading. */
+export type FileCheck = (name: string, bytes: Uint8Array) => void;
+
+const UNCHECKED: FileCheck = () => {};
+
+/**
+ * Reads and verifies the model in `dir`. Whether its files are those that somebody signed is for `check` to say
+ * (registry/signed_model.ts). Rejects with ModelError, or with what `check` throws.
+ */
+export async function loadModel(
+  dir: string,
+  featureNames: readonly string[] = REGISTRY_NAMES,
+  check: FileCheck = UNCHECKED,
+): Promise<LoadedModel> {
+  const card = parseCard(Buffer.from(await read(dir, "card.json", check)).toString("utf8"));
   checkFeatures(card, featureNames);
-  const [onnx, explain] = await Promise.all([verified(dir, card.files.model), verified(dir, card.files.explain)]);
-  return { card, onnx, explain };
+  const { model, explain } = card.files;
+  return { card, onnx: await verified(dir, model, check), explain: await verified(dir, explain, check) };
 }
 
-async function read(path: string): Promise<Uint8Array> {
+async function read(dir: string, name: string, check: FileCheck): Promise<Uint8Array> {
+  const path = join(dir, name);
+  let bytes: Uint8Array;
   try {
-    return await readFile(path);
+    bytes = await readFile(path);
   } catch (error) {
     throw new ModelError("missing", `${path} cannot be read: ${(error as Error).message}`);
   }
+  check(name, bytes);
+  return bytes;
 }
 
-async function verified(dir: string, file: ModelFile): Promise<Uint8Array> {
+async function verified(dir: string, file: ModelFile, check: FileCheck): Promise<Uint8Array> {
   const path = join(dir, file.name);
-  const bytes = await read(path);
+  const bytes = await read(dir, file.name, check);
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   if (sha256 !== file.sha256)
     throw new ModelError("damaged", `${path} has SHA-256 ${sha256}, its card says ${file.sha256}`);

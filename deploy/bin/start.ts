@@ -22,13 +22,7 @@ import { freePort } from "../engines/ports.ts";
 import { keepAdminKey } from "../node/admin_key.ts";
 import { clusterKey } from "../node/cluster_key.ts";
 import { NodeFeatureExport } from "../node/feature_export.ts";
-import {
-  ACTIVE_USERS_MAX,
-  type ClusterPart,
-  DEFAULT_MODEL,
-  type FraudNode,
-  startFraudNode,
-} from "../node/fraud_node.ts";
+import { ACTIVE_USERS_MAX, type ClusterPart, type FraudNode, startFraudNode } from "../node/fraud_node.ts";
 import { LiveLine } from "../node/live_line.ts";
 import { requireSecrets } from "../node/secrets_guard.ts";
 import { checkStore, SnapshotUrlError, snapshotStore } from "../node/snapshot_url.ts";
@@ -46,7 +40,9 @@ const HELP = `npm start -- [options]     decide payments on this machine
   --nats-tls-ca FILE        speak TLS with it, and trust the authority of this certificate (PEM)
   --nats-replicas N         servers that keep each journal: 1, 3 or 5, fixed with the journal (default 1)
   --shards N                1..64, fixed when the data folder is new (default 1)
-  --model DIR               folder of model.onnx and card.json; "none" decides by rules alone
+  --model DIR               folder of a signed model; "none" decides by rules alone (default: the champion of the
+                            registry CONFIG/models, or else the shipped one; see npm run models)
+  --trusted-keys FILE       keys that --model may be signed with, beside those of CONFIG/models/trusted_keys.json
   --rules FILE              rule set (JSON)
   --active-users-max N      users that this node keeps in memory; more are known, and wait in scratch files of the data
                             folder until their next payment (default 4000000)
@@ -86,7 +82,8 @@ const OPTIONS = {
   "nats-tls-ca": { type: "string" },
   "nats-replicas": { type: "string", default: "1" },
   shards: { type: "string", default: "1" },
-  model: { type: "string", default: DEFAULT_MODEL },
+  model: { type: "string" },
+  "trusted-keys": { type: "string" },
   rules: { type: "string" },
   "active-users-max": { type: "string", default: String(ACTIVE_USERS_MAX) },
   "snapshot-interval-s": { type: "string", default: "120" },
@@ -275,6 +272,15 @@ async function sharedSnapshots() {
   }
 }
 
+/** The model that is asked for; nothing: the registry's champion, or the shipped one. */
+function modelOf() {
+  const keys = args["trusted-keys"];
+  return {
+    ...(args.model === undefined ? {} : { model_dir: args.model === "none" ? null : resolve(args.model) }),
+    ...(keys === undefined ? {} : { trusted_keys: resolve(keys) }),
+  };
+}
+
 async function main(): Promise<void> {
   const shards = whole("shards", args.shards, 1, 64);
   const nats_port = whole("nats-port", args["nats-port"], 0, 65535);
@@ -307,7 +313,7 @@ async function main(): Promise<void> {
     rest_port: await portOf("rest-port", args["rest-port"]),
     shards,
     log,
-    model_dir: args.model === "none" ? null : resolve(args.model),
+    ...modelOf(),
     ...(args.rules === undefined ? {} : { rules_path: resolve(args.rules) }),
     ...(await sharedSnapshots()),
     active_users_max: whole("active-users-max", args["active-users-max"], 1, 100_000_000),

@@ -3,8 +3,7 @@
  * export of another node.
  */
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { KeyTable } from "../../runtime/kernel/key_table.ts";
 import { given, numberIn, runCommand, WrongArgument, wholeIn } from "../commands/arguments.ts";
@@ -13,10 +12,14 @@ import { type LabelledPart, readMeta, writeLabelledCut } from "../commands/expor
 import type { OutcomeTally } from "../commands/outcome_tally.ts";
 import { withFolder } from "../commands/scratch_folder.ts";
 import { CHECKOUT_DIR } from "../engines/files.ts";
+import { KEYS_FILE, readKeys } from "../models/files.ts";
+import { INSTALLATION_REGISTRY, installationSigner, readSigner, requireTrusted } from "../models/key_files.ts";
+import { signFolder, signShipped } from "../models/model_folder.ts";
+import { SHIPPED_MODELS } from "../models/shipped.ts";
+import { systemClock } from "../node/system_clock.ts";
 import { ensurePythonEnvironment } from "../python/environment.ts";
 import { trainModel } from "../python/training.ts";
 
-const MODELS = fileURLToPath(new URL("../../actors/inference/models/", import.meta.url));
 const DAY_US = 86_400e6;
 
 const HELP = `npm run train -- [options]     train the fraud model
@@ -32,6 +35,8 @@ the features that its actors computed, trains, and writes model.onnx, explain.bi
   --label-delay-days N    with --features: payments this old at its end that nobody reported are genuine (default 7)
   --trees N, --depth N    size of the model (default 70 and 5): scoring time follows it
   --set NAME=VALUE        any other parameter of actors/inference/training/train.py
+  --key FILE              sign with this person's key (npm run models -- key); default: the key of this installation,
+                          made at its first use; for a shipped model a key that is made for it and forgotten
   --no-check              skip the run that counts what the model and rules stop in a fresh demo
   --json                  print the card and the counts as JSON
   --work DIR              keep exports and journals there (must be new)
@@ -49,6 +54,7 @@ const OPTIONS = {
   trees: { type: "string", default: "70" },
   depth: { type: "string", default: "5" },
   set: { type: "string", multiple: true },
+  key: { type: "string" },
   "no-check": { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   work: { type: "string" },
@@ -90,7 +96,8 @@ await runCommand(HELP, async (signal) => {
     if (at < 1) throw new WrongArgument("--set takes NAME=VALUE");
     parameters[text.slice(0, at)] = text.slice(at + 1);
   }
-  const out = args.out ?? join(MODELS, given("name", args.name));
+  const out = args.out ?? join(SHIPPED_MODELS, given("name", args.name));
+  const sign = await signature(out, args.key);
   const python = await ensurePythonEnvironment(join(CHECKOUT_DIR, "data", "python"), { progress: say });
   await withFolder(args.work, async (work) => {
     if (args.features === undefined) await madeUp(work, seed, scale, signal);
@@ -106,6 +113,7 @@ await runCommand(HELP, async (signal) => {
       name: args.name,
       note: args.features === undefined ? "trained on the project's own made-up payments" : "",
       parameters,
+      sign,
       progress: ({ event, done, of }) => event === "tree" && say(`tree ${done} of ${of}`),
     });
     let tally: OutcomeTally | null = null;
@@ -113,11 +121,23 @@ await runCommand(HELP, async (signal) => {
       const run = { data_dir: join(work, "node-check"), args: ["--model", out], signal };
       ({ tally } = await runStretch(checkStretch(seed, scale), run));
       await addCheck(join(out, "card.json"), tally);
+      await sign(out);
     }
     if (args.json) process.stdout.write(`${JSON.stringify({ card, check: tally?.shares ?? null }, null, 2)}\n`);
     else process.stdout.write(`${out}\n${JSON.stringify(card.metrics, null, 2)}\n${tally?.report() ?? ""}`);
   });
 });
+
+/** How the model is signed: found before training, so that a key which cannot be used costs no training. */
+async function signature(out: string, key: string | undefined): Promise<(dir: string) => Promise<unknown>> {
+  if (key === undefined && dirname(resolve(out)) === resolve(SHIPPED_MODELS)) {
+    return (dir) => signShipped(dir, systemClock.wallUs());
+  }
+  const signer = key === undefined ? await installationSigner() : await readSigner(key);
+  // The node that checks the model, and who starts one here, must believe it.
+  requireTrusted(signer, await readKeys(join(INSTALLATION_REGISTRY, KEYS_FILE)), INSTALLATION_REGISTRY);
+  return (dir) => signFolder(dir, signer, systemClock.wallUs());
+}
 
 /** Adds to the card what model and default rules together did with payments of people that training never saw. */
 async function addCheck(path: string, tally: OutcomeTally): Promise<void> {

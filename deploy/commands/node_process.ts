@@ -6,7 +6,10 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { createTenantKey } from "../../gateway/identity/identity.ts";
 import { readTenants } from "../../gateway/identity/tenant_file.ts";
+import type { AttributeDeclaration } from "../../proto/tenant.ts";
 import { launch, type Running } from "../engines/engine.ts";
+import { KEYS_FILE } from "../models/files.ts";
+import { INSTALLATION_REGISTRY } from "../models/key_files.ts";
 import { NODE_ENVIRONMENT, NODE_FLAGS } from "../node/node_flags.ts";
 
 const START = resolve(import.meta.dirname, "..", "bin", "start.ts");
@@ -45,7 +48,7 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
   const ready_file = join(data_dir, "ready.json");
   const ports = ["--grpc-port", "0", "--rest-port", "0", "--nats-port", "0"];
   const more = [...(options.takes_published === true ? [] : ["--no-nats-intake"]), ...(options.args ?? [])];
-  const args = ["--no-demo", "--data-dir", data_dir, ...ports, ...more];
+  const args = ["--no-demo", "--data-dir", data_dir, ...ports, ...trustedKeys(more), ...more];
   let ready: ReadyNode | undefined;
   const running: Running = await launch({
     name: "node",
@@ -66,6 +69,14 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
   return { ...(ready as ReadyNode), exited: running.exited, stop: () => running.stop(STOP_GRACE_MS) };
 }
 
+/**
+ * A model that a command names to a node of its own was trained in this checkout, whose keys that node's fresh folder
+ * does not know.
+ */
+function trustedKeys(args: readonly string[]): string[] {
+  return args.includes("--model") ? ["--trusted-keys", join(INSTALLATION_REGISTRY, KEYS_FILE)] : [];
+}
+
 /** Reads ready.json. Rejects with a message that says what to do. */
 export async function readReady(file: string): Promise<ReadyNode> {
   const text = await readFile(file, "utf8").catch(() => {
@@ -79,11 +90,15 @@ export async function readReady(file: string): Promise<ReadyNode> {
 }
 
 /**
- * Makes the demo tenant of a fresh data folder with this base currency, so that amounts in it are not converted. A
- * folder that has the tenant already is left as it is.
+ * Makes the demo tenant of a fresh data folder with this base currency, so that amounts in it are not converted, and
+ * with these attributes. A folder that has the tenant already is left as it is.
  */
-export function prepareTenant(data_dir: string, base_currency: string): void {
+export function prepareTenant(
+  data_dir: string,
+  base_currency: string,
+  attributes: readonly AttributeDeclaration[] = [],
+): void {
   const path = join(data_dir, "tenants.json");
   if (readTenants(path).length > 0) return;
-  createTenantKey(path, { id: "demo", base_currency, stand_in: "NONE", deadline_ms: 60_000 });
+  createTenantKey(path, { id: "demo", base_currency, attributes, stand_in: "NONE", deadline_ms: 60_000 });
 }

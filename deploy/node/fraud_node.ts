@@ -12,7 +12,6 @@ import { FraudActors, LATE_TOLERANCE_US, SNAPSHOT_LAYOUT } from "../../actors/de
 import { FEATURE_COUNT } from "../../actors/features/registry.ts";
 import { TreeExplainer } from "../../actors/inference/explanation.ts";
 import { InferenceActor } from "../../actors/inference/inference_actor.ts";
-import { loadModel } from "../../actors/inference/model.ts";
 import { compileRuleSet } from "../../actors/rules/compile.ts";
 import { type Gateway, startGateway } from "../../gateway/gateway.ts";
 import { type Identity, openIdentity } from "../../gateway/identity/identity.ts";
@@ -34,6 +33,8 @@ import { PublicStreams } from "../../runtime/nats/public_streams.ts";
 import { RuntimeNode } from "../../runtime/node.ts";
 import type { SnapshotStore } from "../../runtime/ports.ts";
 import type { NodeRole } from "../../runtime/wire/announcement.ts";
+import { REGISTRY_FOLDER } from "../models/files.ts";
+import { openModel } from "../models/open_model.ts";
 import { OPERATORS_FILE } from "./admin_key.ts";
 import { clusterDecisions } from "./cluster_decisions.ts";
 import { NodeTexts } from "./decision_texts.ts";
@@ -52,7 +53,7 @@ import { StoredDecisions } from "./stored_decisions.ts";
 import { systemClock, systemTimers } from "./system_clock.ts";
 
 export const DEFAULT_RULES = new URL("../../actors/rules/default_rules.json", import.meta.url);
-export const DEFAULT_MODEL = new URL("../../actors/inference/models/xgboost_fraud_v1_0/", import.meta.url).pathname;
+export { DEFAULT_MODEL } from "../models/shipped.ts";
 
 /** Archive of rule sets, in the node's folder and beside tenants.json. */
 const RULE_SETS = "rule-sets";
@@ -79,8 +80,13 @@ export interface FraudNodeOptions {
   readonly rest_port: number;
   readonly shards: number;
   readonly log: Logger;
-  /** Folder of the model; null decides by rules alone (every decision degraded: model). */
-  readonly model_dir: string | null;
+  /**
+   * Folder of the model; null decides by rules alone (every decision degraded: model). Absent: the champion of the
+   * registry beside the tenants or, without one, the shipped model.
+   */
+  readonly model_dir?: string | null;
+  /** File of keys that the model may be signed with, beside the registry's and those of shipped models. */
+  readonly trusted_keys?: string;
   readonly rules_path?: string | URL;
   readonly snapshot_interval_ms: number;
   /** A store that all nodes share; default this node's own, in `data_dir`. */
@@ -147,7 +153,12 @@ function testCards(tenants: readonly Tenant[]): TestCards {
 
 async function openScoring(o: FraudNodeOptions): Promise<Scoring | null> {
   if (o.model_dir === null) return null;
-  const model = await loadModel(o.model_dir);
+  const { model, signer, stage, dir } = await openModel({
+    registry_dir: join(dirname(o.tenants_path), REGISTRY_FOLDER),
+    ...(o.model_dir === undefined ? {} : { model_dir: o.model_dir }),
+    ...(o.trusted_keys === undefined ? {} : { trusted_keys: [o.trusted_keys] }),
+  });
+  o.log.info({ model: model.card.name, dir, stage, signed_by: signer.name }, "model verified");
   const inference = await InferenceActor.start({
     model,
     capacity: BLOCK_ROWS,

@@ -9,9 +9,11 @@ import { promisify } from "node:util";
 import { FEATURE_COUNT } from "../../actors/features/registry.ts";
 import { TreeExplainer } from "../../actors/inference/explanation.ts";
 import { FeatureExport, LABEL_NONE } from "../../actors/inference/feature_export.ts";
-import { loadModel } from "../../actors/inference/model.ts";
 import { ModelSession } from "../../actors/inference/session.ts";
 import { syntheticMatrix } from "../../actors/inference/synthetic_matrix.ts";
+import { KEYS_FILE } from "../models/files.ts";
+import { INSTALLATION_REGISTRY } from "../models/key_files.ts";
+import { openModel } from "../models/open_model.ts";
 import { ensurePythonEnvironment, PythonUnavailable } from "./environment.ts";
 import { ExportFolder } from "./export_folder.ts";
 import { type TrainingEvent, TrainingFailed, trainModel } from "./training.ts";
@@ -93,7 +95,10 @@ describe("training", () => {
         [20, 20],
       ],
     );
-    const model = await loadModel(join(root, "model"));
+    const dir = join(root, "model");
+    const trusted_keys = [join(INSTALLATION_REGISTRY, KEYS_FILE)];
+    const { model, signer } = await openModel({ registry_dir: join(root, "none"), model_dir: dir, trusted_keys });
+    assert.match(signer.name, /^installation/);
     const session = await ModelSession.create(model.onnx, "cpu", FEATURE_COUNT);
     const explainer = new TreeExplainer(model.explain, FEATURE_COUNT);
     const scores = new Float32Array(ROWS);

@@ -6,6 +6,9 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { loadModel, type ModelCard } from "../../actors/inference/model.ts";
+import { installationSigner } from "../models/key_files.ts";
+import { signFolder } from "../models/model_folder.ts";
+import { systemClock } from "../node/system_clock.ts";
 
 const PROGRAM = new URL("../../actors/inference/training/train.py", import.meta.url);
 
@@ -22,6 +25,8 @@ export interface TrainingOptions {
   /** Further arguments of train.py, without dashes: { trees: 80, method: "exact" }. See train.py --help. */
   readonly parameters?: Readonly<Record<string, string | number>>;
   readonly progress?: (event: TrainingEvent) => void;
+  /** Signs the folder; default with the key of this installation. */
+  readonly sign?: (dir: string) => Promise<unknown>;
 }
 
 /** A line of train.py: "read", "tree" (done, of), "done", "error" (message). */
@@ -39,7 +44,7 @@ export class TrainingFailed extends Error {
   override name = "TrainingFailed";
 }
 
-/** Trains and verifies what was written. Rejects with TrainingFailed. */
+/** Trains, verifies what was written, and signs it. Rejects with TrainingFailed, ModelError or RegistryError. */
 export async function trainModel(options: TrainingOptions): Promise<ModelCard> {
   const args = ["--features", options.features, "--out", options.out, "--name", options.name];
   if (options.note !== undefined) args.push("--note", options.note);
@@ -64,5 +69,12 @@ export async function trainModel(options: TrainingOptions): Promise<ModelCard> {
     child.once("close", resolve);
   });
   if (code !== 0) throw new TrainingFailed(failure || `train.py ended with ${code}: ${tail.join(" | ")}`);
-  return (await loadModel(options.out)).card;
+  const { card } = await loadModel(options.out);
+  await (options.sign ?? signHere)(options.out);
+  return card;
+}
+
+/** Signs with the key of this installation. Rejects with RegistryError. */
+async function signHere(dir: string): Promise<void> {
+  await signFolder(dir, await installationSigner(), systemClock.wallUs());
 }
