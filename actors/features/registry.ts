@@ -1,6 +1,7 @@
 /**
- * The features: what each is called, who computes it, in which unit, by which formula. The order here is the column
- * order of the feature matrix (row-major float32, FEATURE_COUNT columns); a missing value is NaN, never zero.
+ * The features: what each is called, which group it is of, who computes it, in which unit, by which formula. The order
+ * here is the column order of the feature matrix (row-major float32, FEATURE_COUNT columns); a missing value is NaN,
+ * never zero.
  *
  * Window features of payment X at event time t use every payment of the actor accepted before X, and X itself, with
  * event time in (t - W, t]. Money is in the tenant's base currency, minor units.
@@ -9,11 +10,32 @@ import { ATTRIBUTE_SLOTS } from "../../proto/columns.ts";
 
 export type FeatureOwner = "user" | "payment" | "merchant" | "device";
 
+/**
+ * What a feature is evidence of. Groups cut across owners and columns; each feature is of one.
+ * - user_behavioral: the user's habit (windows over a day), how the payment stands to it, and what the payment itself
+ *   says of its user: amount, hour, channel, the tenant's attributes.
+ * - transaction_velocity: how fast the user pays: windows up to a day, time since the last payment.
+ * - device_fingerprint: the device, and the user's change of it.
+ * - merchant_risk: the merchant's trade, category and confirmed fraud.
+ * - network_graph: what an entity shares with others: its distinct users.
+ */
+export const GROUPS = [
+  "user_behavioral",
+  "transaction_velocity",
+  "device_fingerprint",
+  "merchant_risk",
+  "network_graph",
+] as const;
+export type FeatureGroup = (typeof GROUPS)[number];
+
 export interface Feature {
   readonly name: string;
+  readonly group: FeatureGroup;
   readonly owner: FeatureOwner;
   readonly unit: string;
   readonly formula: string;
+  /** Where the formula is published; null: it says all there is to say. */
+  readonly source: string | null;
   /** Length of the window, microseconds; 0 for none. */
   readonly window_us: number;
   /** In plain words, for reasons. */
@@ -61,35 +83,84 @@ export const STATS = [
 export const STAT_COUNT = STATS.length;
 export const WINDOW_COLUMNS = WINDOWS.length * STAT_COUNT;
 
-function windows(owner: "user" | "merchant", whose: string): Feature[] {
+const AGGREGATION = "Whitrow et al. 2009, Transaction aggregation as a strategy for credit card fraud detection";
+const HANDBOOK =
+  "Le Borgne et al. 2022, Reproducible Machine Learning for Credit Card Fraud Detection, baseline features";
+const HAVERSINE = "Sinnott 1984, Virtues of the Haversine; sphere of 6371.0088 km (IUGG mean radius)";
+
+/** A window of up to a day tells how fast a user pays, a longer one what is usual. */
+function userGroup(_stat: string, window_us: number): FeatureGroup {
+  return window_us <= DAY_US ? "transaction_velocity" : "user_behavioral";
+}
+
+function merchantGroup(stat: string): FeatureGroup {
+  return stat === "distinct" ? "network_graph" : "merchant_risk";
+}
+
+function windows(owner: "user" | "merchant", group: (stat: string, window_us: number) => FeatureGroup): Feature[] {
   return WINDOWS.flatMap((w) =>
     STATS.map((s) => ({
       name: `${owner}_${s.name}_${w.name}`,
+      group: group(s.name, w.us),
       owner,
       unit: s.unit,
       formula: `${s.formula} over (t - ${w.name}, t], X included`,
+      source: AGGREGATION,
       window_us: w.us,
-      text: `${s.text} of this ${whose} in ${w.text}`,
+      text: `${s.text} of this ${owner} in ${w.text}`,
     })),
   );
 }
 
-function one(owner: FeatureOwner, name: string, unit: string, formula: string, text: string, window_us = 0): Feature {
-  return { name, owner, unit, formula, window_us, text };
+function one(
+  group: FeatureGroup,
+  owner: FeatureOwner,
+  name: string,
+  unit: string,
+  formula: string,
+  text: string,
+  more: { readonly window_us?: number; readonly source?: string } = {},
+): Feature {
+  return { name, group, owner, unit, formula, source: more.source ?? null, window_us: more.window_us ?? 0, text };
 }
 
 const USER_EXTRA: Feature[] = [
-  one("user", "user_since_last_s", "s", "t - time of the newest earlier payment", "time since the last payment"),
-  one("user", "user_speed_kmh", "km/h", "great-circle distance / time since the last located payment", "travel speed"),
   one(
+    "transaction_velocity",
+    "user",
+    "user_since_last_s",
+    "s",
+    "t - time of the newest earlier payment",
+    "time since the last payment",
+  ),
+  one(
+    "user_behavioral",
+    "user",
+    "user_speed_kmh",
+    "km/h",
+    "great-circle distance / time since the last located payment",
+    "travel speed",
+    { source: HAVERSINE },
+  ),
+  one(
+    "user_behavioral",
     "user",
     "user_distance_km",
     "km",
     "great-circle distance to the last located payment",
     "distance from the last place",
+    { source: HAVERSINE },
   ),
-  one("user", "user_amount_ratio_30d", "ratio", "a / mean of the user's 30 d without X", "amount against the usual"),
   one(
+    "user_behavioral",
+    "user",
+    "user_amount_ratio_30d",
+    "ratio",
+    "a / mean of the user's 30 d without X",
+    "amount against the usual",
+  ),
+  one(
+    "user_behavioral",
     "user",
     "user_amount_z_30d",
     "deviations",
@@ -97,45 +168,86 @@ const USER_EXTRA: Feature[] = [
     "amount against the usual spread",
   ),
   one(
+    "user_behavioral",
     "user",
     "user_merchant_is_new",
     "0 or 1",
     "1: no payment of this user to this merchant in 30 d",
     "a merchant new to the user",
   ),
-  one("user", "user_country_changed", "0 or 1", "country differs from the last payment's", "a change of country"),
-  one("user", "user_known_s", "s", "t - time of the user's first payment", "age of the user's history"),
   one(
+    "user_behavioral",
+    "user",
+    "user_country_changed",
+    "0 or 1",
+    "country differs from the last payment's",
+    "a change of country",
+  ),
+  one(
+    "user_behavioral",
+    "user",
+    "user_known_s",
+    "s",
+    "t - time of the user's first payment",
+    "age of the user's history",
+  ),
+  one(
+    "user_behavioral",
     "user",
     "user_login_failed_24h",
     "events",
     "failed logins in (t - 24 h, t], the last 8 held",
     "failed logins",
-    DAY_US,
+    { window_us: DAY_US },
   ),
-  one("user", "user_since_login_s", "s", "t - time of the last login", "time since the last login"),
+  one("user_behavioral", "user", "user_since_login_s", "s", "t - time of the last login", "time since the last login"),
   one(
+    "user_behavioral",
     "user",
     "user_since_password_change_s",
     "s",
     "t - time of the last password change",
     "time since a password change",
   ),
-  one("user", "user_since_device_change_s", "s", "t - time of the last device change", "time since a device change"),
-  one("user", "user_since_new_payee_s", "s", "t - time of the last new payee", "time since a new payee"),
-  one("user", "user_since_new_card_s", "s", "t - time of the last new card", "time since a new card"),
+  one(
+    "device_fingerprint",
+    "user",
+    "user_since_device_change_s",
+    "s",
+    "t - time of the last device change",
+    "time since a device change",
+  ),
+  one(
+    "user_behavioral",
+    "user",
+    "user_since_new_payee_s",
+    "s",
+    "t - time of the last new payee",
+    "time since a new payee",
+  ),
+  one(
+    "user_behavioral",
+    "user",
+    "user_since_new_card_s",
+    "s",
+    "t - time of the last new card",
+    "time since a new card",
+  ),
 ];
 
 const PAYMENT: Feature[] = [
-  one("payment", "amount", "minor units", "a", "the amount"),
-  one("payment", "hour", "h", "hour of t, UTC, 0..23", "the hour"),
-  one("payment", "is_night", "0 or 1", "hour <= 6", "a payment at night"),
-  one("payment", "is_weekend", "0 or 1", "Saturday or Sunday, UTC", "a payment at the weekend"),
-  one("payment", "channel_code", "code", "position in CHANNELS, NaN when other", "the channel"),
-  one("payment", "category_code", "code", "the four digits, NaN when other", "the merchant category"),
-  one("payment", "has_device", "0 or 1", "a device id was given", "a device id"),
+  one("user_behavioral", "payment", "amount", "minor units", "a", "the amount"),
+  one("user_behavioral", "payment", "hour", "h", "hour of t, UTC, 0..23", "the hour"),
+  one("user_behavioral", "payment", "is_night", "0 or 1", "hour <= 6", "a payment at night", { source: HANDBOOK }),
+  one("user_behavioral", "payment", "is_weekend", "0 or 1", "Saturday or Sunday, UTC", "a payment at the weekend", {
+    source: HANDBOOK,
+  }),
+  one("user_behavioral", "payment", "channel_code", "code", "position in CHANNELS, NaN when other", "the channel"),
+  one("merchant_risk", "payment", "category_code", "code", "the four digits, NaN when other", "the merchant category"),
+  one("device_fingerprint", "payment", "has_device", "0 or 1", "a device id was given", "a device id"),
   ...Array.from({ length: ATTRIBUTE_SLOTS }, (_, i) =>
     one(
+      "user_behavioral",
       "payment",
       `attribute_${i + 1}`,
       "as declared",
@@ -147,6 +259,7 @@ const PAYMENT: Feature[] = [
 
 const MERCHANT_EXTRA: Feature[] = [
   one(
+    "merchant_risk",
     "merchant",
     "merchant_since_last_s",
     "s",
@@ -155,58 +268,69 @@ const MERCHANT_EXTRA: Feature[] = [
   ),
   ...RISK_WINDOWS.flatMap((w) => [
     one(
+      "merchant_risk",
       "merchant",
       `merchant_count_${w.name}_delayed`,
       "payments",
       `n over (t - 7 d - ${w.name}, t - 7 d]`,
       "payments a week ago",
-      w.us,
+      { window_us: w.us, source: HANDBOOK },
     ),
     one(
+      "merchant_risk",
       "merchant",
       `merchant_risk_${w.name}`,
       "share",
       `confirmed frauds / n over (t - 7 d - ${w.name}, t - 7 d], 0 when n = 0`,
       "confirmed fraud at this merchant",
-      w.us,
+      { window_us: w.us, source: HANDBOOK },
     ),
   ]),
 ];
 
 const DEVICE: Feature[] = [
   one(
+    "device_fingerprint",
     "device",
     "device_events_24h",
     "events",
     "events of this device in (t - 24 h, t]",
     "events of this device",
-    DAY_US,
+    { window_us: DAY_US },
   ),
   one(
+    "network_graph",
     "device",
     "device_users_30d",
     "users",
     "distinct users of its events in (t - 30 d, t]",
     "users of this device",
-    30 * DAY_US,
+    { window_us: 30 * DAY_US },
   ),
-  one("device", "device_since_event_s", "s", "t - time of its newest event", "time since this device's last event"),
+  one(
+    "device_fingerprint",
+    "device",
+    "device_since_event_s",
+    "s",
+    "t - time of its newest event",
+    "time since this device's last event",
+  ),
 ];
 
 /** Channels the model knows, in the order of `channel_code`. */
 export const CHANNELS = ["card_present", "ecommerce", "mobile", "atm", "transfer", "moto"] as const;
 
 export const FEATURES: readonly Feature[] = [
-  ...windows("user", "user"),
+  ...windows("user", userGroup),
   ...USER_EXTRA,
   ...PAYMENT,
-  ...windows("merchant", "merchant"),
+  ...windows("merchant", merchantGroup),
   ...MERCHANT_EXTRA,
   ...DEVICE,
 ];
 export const FEATURE_COUNT = FEATURES.length;
 
-/** First column of each group in the matrix. */
+/** First column of each part of the matrix: who writes it writes the whole part. */
 export const USER_AT = 0;
 export const USER_EXTRA_AT = USER_AT + WINDOW_COLUMNS;
 export const PAYMENT_AT = USER_EXTRA_AT + USER_EXTRA.length;
