@@ -12,8 +12,8 @@ import { openImportFile } from "../commands/import_rows.ts";
 import { ImportRun } from "../commands/import_run.ts";
 import { readReady } from "../commands/node_process.ts";
 import { RejectFile } from "../commands/reject_file.ts";
-import { filesOf } from "../datasets/history.ts";
-import { loadMapping } from "../datasets/mapping.ts";
+import { partsOf } from "../datasets/history.ts";
+import { loadMapping, SHIPPED_MAPPINGS } from "../datasets/mapping.ts";
 import { DATA_DIR } from "../engines/files.ts";
 import { count, duration, Progress } from "../progress.ts";
 
@@ -21,7 +21,9 @@ const HELP = `npm run import -- --data PATH --mapping FILE     past payments int
 
   --data PATH             a folder, or a .csv, .jsonl or .parquet file (text also .gz); several are imported in this
                           order, files of a folder by name: oldest first
-  --mapping NAME|FILE     column mapping (deploy/datasets/README.md): a .json file, or handbook, sparkov, evalml-cards
+  --mapping NAME|FILE     column mapping (deploy/datasets/README.md): a .json file, or one of
+                          ${SHIPPED_MAPPINGS.join(", ")}
+  --attributes            sends the mapping's attributes too; the tenant must have declared them as numbers
   --ready FILE            ready.json of the node (default data/ready.json)
   --grpc HOST:PORT        a node elsewhere, with --api-key KEY (or the environment's FRAUDGUARD_API_KEY)
   --rejects FILE          rows that cannot be used, one JSON object a line with the reason
@@ -41,6 +43,7 @@ const OPTIONS = {
   "api-key": { type: "string" },
   rejects: { type: "string" },
   checkpoint: { type: "string" },
+  attributes: { type: "boolean", default: false },
   restart: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
 } as const;
@@ -49,10 +52,11 @@ await runCommand(HELP, async (signal) => {
   const { values: args } = parseArgs({ options: OPTIONS, allowPositionals: false });
   given("data", args.data?.[0]);
   const mapping = await loadMapping(given("mapping", args.mapping));
-  const paths = await filesOf(
+  const parts = await partsOf(
     (args.data as string[]).map((p) => resolve(p)),
-    mapping.files,
+    mapping,
   );
+  const paths = parts.map(({ path }) => path);
   const source = await sourceOf(paths, mapping);
   const api_key = args["api-key"] ?? process.env["FRAUDGUARD_API_KEY"];
   if (args.grpc !== undefined && api_key === undefined) throw new WrongArgument("--grpc needs --api-key");
@@ -67,7 +71,7 @@ await runCommand(HELP, async (signal) => {
   if (args.restart) await rm(checkpoint, { force: true });
   const place = await readCheckpoint(checkpoint, source);
   const files = [];
-  for (const path of paths) files.push(await openImportFile(path, mapping));
+  for (const { path, part } of parts) files.push(await openImportFile(path, mapping, part));
   const total = files.reduce((sum, f) => sum + f.total, 0);
   const start = place.done ? total : files.slice(0, place.files).reduce((sum, f) => sum + f.total, place.rows);
   if (place.done) process.stderr.write("imported before; --restart sends it again\n");
@@ -78,7 +82,8 @@ await runCommand(HELP, async (signal) => {
   const reject_file = new RejectFile(rejects, place.reject_bytes);
   const began = performance.now();
   const earlier = place.recorded;
-  const plan = { client, files, mapping, checkpoint, source, rejects: reject_file, progress, signal };
+  const { attributes } = args;
+  const plan = { client, files, attributes, checkpoint, source, rejects: reject_file, progress, signal };
   try {
     await new ImportRun(plan, place).run();
   } finally {

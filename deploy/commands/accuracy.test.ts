@@ -56,12 +56,12 @@ async function slice(folder: string): Promise<HistoryRow[]> {
   return rows.filter((row) => chosen.has(row.merchantId));
 }
 
-/** Runs the command on the rows; those that `hidden` names have no label. Gives the scores file. */
+/** Runs the command on the rows; those that `hidden` names pass for genuine. Gives the scores file. */
 async function scores(name: string, rows: readonly HistoryRow[], hidden: (row: HistoryRow) => boolean) {
   const dir = join(root, name);
   await mkdir(dir);
   const lines = rows.map((row) => {
-    const label = hidden(row) ? "," : `${row.fraud},${row.scenario}`;
+    const label = hidden(row) ? "0,0" : `${row.fraud},${row.scenario}`;
     return `${row.transactionId},${row.userId},${row.merchantId},${row.amountMinor},${row.eventTimeUs},${label}\n`;
   });
   await writeFile(join(dir, "payments.csv"), `id,user,merchant,amount,time,fraud,scenario\n${lines.join("")}`);

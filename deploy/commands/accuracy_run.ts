@@ -5,23 +5,27 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { openIdentity } from "../../gateway/identity/identity.ts";
+import type { Tenant } from "../../proto/tenant.ts";
 import { FraudClient } from "../client/fraud_client.ts";
+import { attributeDeclarations } from "../datasets/convert.ts";
 import { type History, openHistory } from "../datasets/history.ts";
 import { dayOf, type HistoryRow } from "../datasets/history_row.ts";
 import type { ColumnMapping } from "../datasets/mapping.ts";
 import { CHECKOUT_DIR } from "../engines/files.ts";
-import { type Accuracy, accuracy } from "../metrics/accuracy.ts";
+import { LabelReach } from "../metrics/ceiling.ts";
+import { type Judgement, judge } from "../metrics/judgement.ts";
 import { KnownCards } from "../metrics/known_cards.ts";
-import { type PublishedTable, publishedTables } from "../metrics/published.ts";
 import { ScoredPayments } from "../metrics/scored_payments.ts";
 import { count, duration, Progress } from "../progress.ts";
 import { ensurePythonEnvironment } from "../python/environment.ts";
 import { trainModel } from "../python/training.ts";
+import { AccountScores } from "./account_scores.ts";
 import { ACCURACY_PARAMETERS } from "./accuracy_parameters.ts";
 import { writeLabelledCut } from "./export_reader.ts";
 import { HistoryStream, PaymentRefused } from "./history_stream.ts";
 import type { KnownOutcomes } from "./known_outcomes.ts";
 import { prepareTenant, startNodeProcess } from "./node_process.ts";
+import { TrainingLabels } from "./training_labels.ts";
 import { checkWindows, featuresFile, SameMoment, type WindowCheck } from "./window_check.ts";
 
 const DAY_US = 86_400e6;
@@ -43,9 +47,10 @@ export interface AccuracyPlan {
   readonly signal: AbortSignal;
 }
 
-export interface AccuracyResult {
-  readonly all: Accuracy;
-  readonly known_cards_removed: Accuracy;
+export interface AccuracyResult extends Judgement {
+  readonly judged: "payments" | "accounts";
+  /** Payments of the test days that the data have no label for: scored, not judged. */
+  readonly unlabelled: number;
   readonly decisions: number;
   readonly decisions_per_s: number;
   readonly outcomes_reported: number;
@@ -53,7 +58,6 @@ export interface AccuracyResult {
   /** Against the data set's own derived features; null where it has none. */
   readonly windows: WindowCheck | null;
   readonly elapsed_s: number;
-  readonly published: readonly PublishedTable[];
 }
 
 const say = (line: string): void => {
@@ -63,10 +67,16 @@ const say = (line: string): void => {
 export class AccuracyRun {
   readonly #o: AccuracyPlan;
   readonly #ids: string[] = [];
+  /** By payment of the test days, as #ids; #scored holds those that have a label. */
+  readonly #scores: number[] = [];
   readonly #scored = new ScoredPayments();
   readonly #rows: { day: number; card: string }[] = [];
   readonly #cards: KnownCards;
+  readonly #reach: LabelReach;
   readonly #moments = new SameMoment();
+  #labels: TrainingLabels | undefined;
+  #accounts: AccountScores | undefined;
+  #unlabelled = 0;
 
   constructor(o: AccuracyPlan) {
     this.#o = o;
@@ -76,6 +86,7 @@ export class AccuracyRun {
       test_to_day: dayOf(o.to_us - 1),
       label_delay_days: Math.ceil(o.label_delay_days),
     });
+    this.#reach = new LabelReach(o.mapping.name, o.label_delay_days * DAY_US);
   }
 
   async measure(): Promise<AccuracyResult> {
@@ -83,10 +94,12 @@ export class AccuracyRun {
     const o = this.#o;
     await mkdir(o.dir, { recursive: true });
     const data_dir = join(o.dir, "node");
-    prepareTenant(data_dir, String(o.mapping.columns.currency?.value ?? "USD"));
+    const currency = String(o.mapping.columns.currency?.value ?? "USD");
+    prepareTenant(data_dir, currency, attributeDeclarations(o.mapping));
     const python = await ensurePythonEnvironment(join(CHECKOUT_DIR, "data", "python"), { progress: say });
     const before = await this.#before(data_dir);
-    const training = writeLabelledCut([{ dir: join(o.dir, "features-1") }], {
+    if (this.#labels === undefined) throw new Error("no payment lies before --from: there is nothing to train on");
+    const training = writeLabelledCut([this.#labels.part(join(o.dir, "features-1"))], {
       out: join(o.dir, "training"),
       source: `${o.mapping.name}, training days`,
       from_us: o.train_from_us,
@@ -106,37 +119,47 @@ export class AccuracyRun {
     const test = await this.#test(data_dir, before.outcomes);
     const windows = await this.#windows(data_dir);
     const decisions = before.counts.decisions + test.counts.decisions;
+    const known_cards_removed = this.#accounts?.withoutShared() ?? this.#withoutKnownCards();
     return {
-      all: accuracy(this.#scored),
-      known_cards_removed: accuracy(this.#withoutKnownCards()),
+      ...judge({
+        format: o.mapping.name,
+        models: { [card.name]: { all: this.#judged(), known_cards_removed } },
+        deciding: card.name,
+        no_ceiling: this.#reach.missing,
+      }),
+      judged: this.#accounts === undefined ? "payments" : "accounts",
+      unlabelled: this.#unlabelled,
       decisions,
       decisions_per_s: Math.round(decisions / (before.counts.elapsed_s + test.counts.elapsed_s)),
       outcomes_reported: test.outcomes.reported,
       training: { rows: training.labelled, frauds: training.positives, parameters: card.parameters },
       windows,
       elapsed_s: (performance.now() - started) / 1000,
-      published: publishedTables(o.mapping.name),
     };
   }
 
   /** `id,score` of the test days in event order. */
   scoresCsv(): string {
-    const score = this.#scored.score;
-    return `id,score\n${this.#ids.map((id, r) => `${id},${score[r]}\n`).join("")}`;
+    return `id,score\n${this.#ids.map((id, r) => `${id},${this.#scores[r]}\n`).join("")}`;
   }
 
   /** Everything before the test days. */
   async #before(data_dir: string): Promise<HistoryStream> {
     const o = this.#o;
     const history = await openHistory({ paths: o.data, mapping: o.mapping, to_us: o.from_us });
+    // Journals and exports know payments by the tenant's hash, whose key the node makes when it starts.
     return this.#stream("before the test days", history, data_dir, "features-1", o.from_us, [], undefined, (row) => {
+      this.#labels ??= new TrainingLabels(tenantOf(data_dir), o.mapping.accounts !== undefined);
+      if (row.eventTimeUs >= o.train_from_us && row.eventTimeUs < o.train_to_us) this.#labels.see(row);
       this.#cards.learn(dayOf(row.eventTimeUs), cardOf(row), row.fraud === 1);
+      this.#reach.see(row);
     });
   }
 
   async #test(data_dir: string, waiting: KnownOutcomes): Promise<HistoryStream> {
     const o = this.#o;
     const history = await openHistory({ paths: o.data, mapping: o.mapping, from_us: o.from_us, to_us: o.to_us });
+    if (o.mapping.accounts !== undefined) this.#accounts = new AccountScores(history.accounts);
     // A batch that waits for the model for a while is better than a payment without a score.
     const args = ["--model", join(o.dir, "model"), "--inference-budget-ms", "60000"];
     return this.#stream("test days", history, data_dir, "features-2", o.to_us, args, waiting, (row, score) => {
@@ -144,9 +167,16 @@ export class AccuracyRun {
       const day = dayOf(row.eventTimeUs);
       const card = cardOf(row);
       this.#cards.learn(day, card, row.fraud === 1);
+      const reachable = this.#reach.see(row);
       this.#ids.push(row.transactionId);
+      this.#scores.push(score);
+      this.#accounts?.add(row, score);
+      if (row.fraud === undefined) {
+        this.#unlabelled++;
+        return;
+      }
       this.#rows.push({ day, card });
-      this.#scored.add({ day, card, score, fraud: row.fraud === 1 ? 1 : 0, scenario: row.scenario ?? 0 });
+      this.#scored.add({ day, card, score, fraud: row.fraud, scenario: row.scenario ?? 0, reachable });
     });
   }
 
@@ -168,7 +198,9 @@ export class AccuracyRun {
       if (waiting !== undefined) waiting.client = client;
       const stream = new HistoryStream({
         client,
-        label_delay_us: o.label_delay_days * DAY_US,
+        // An account's flag is what is judged: reported for its payments, it would be known before its later ones.
+        label_delay_us: o.mapping.accounts === undefined ? o.label_delay_days * DAY_US : null,
+        attributes: true,
         decide_from_us: 0,
         onDecided: (row, { result }) => {
           this.#moments.see(row.userId, row.transactionId, row.eventTimeUs);
@@ -181,6 +213,8 @@ export class AccuracyRun {
       const progress = new Progress({ label, unit: "rows", total: history.total, stream: process.stderr, now_us });
       await stream.run(history, until_us, progress);
       progress.finish();
+      if (history.duplicates > 0)
+        say(`${count(history.duplicates)} rows left out: their transaction id was read before`);
       return stream;
     } finally {
       client.close();
@@ -191,20 +225,27 @@ export class AccuracyRun {
   async #windows(data_dir: string): Promise<WindowCheck | null> {
     const file = await featuresFile(this.#o.data);
     if (file === undefined || this.#o.mapping.name !== "handbook") return null;
-    const identity = openIdentity({
-      tenants_path: join(data_dir, "tenants.json"),
-      secrets_path: join(data_dir, "secrets.json"),
-    });
     const from = performance.now();
     const exports = ["features-1", "features-2"].map((name) => join(this.#o.dir, name));
-    const check = await checkWindows(file, exports, identity.tenants[0], this.#moments.ids);
+    const check = await checkWindows(file, exports, tenantOf(data_dir), this.#moments.ids);
     say(`windows compared in ${duration((performance.now() - from) / 1000)}`);
     return check;
+  }
+
+  #judged(): ScoredPayments {
+    const table = this.#accounts?.all() ?? this.#scored;
+    if (table.n > 0 && this.#ids.length > 0) return table;
+    throw new Error("no labelled payment between --from and --to: look at the days and the labels of the data");
   }
 
   #withoutKnownCards(): ScoredPayments {
     return this.#scored.where(Uint8Array.from(this.#rows, ({ day, card }) => (this.#cards.has(day, card) ? 0 : 1)));
   }
+}
+
+function tenantOf(data_dir: string): Tenant {
+  const [tenants_path, secrets_path] = [join(data_dir, "tenants.json"), join(data_dir, "secrets.json")];
+  return openIdentity({ tenants_path, secrets_path }).tenants[0];
 }
 
 /** Data without cards has one a customer. */

@@ -73,6 +73,8 @@ export interface LabelledPart {
   readonly dir: string;
   /** By keyed hash of the payment's id. */
   readonly isFraud?: (hi: number, lo: number) => boolean;
+  /** Payments that the data have no label for: nothing is learnt from them. By keyed hash of the payment's id. */
+  readonly isUnlabelled?: (hi: number, lo: number) => boolean;
 }
 
 export interface LabelledCut {
@@ -91,7 +93,7 @@ export function writeLabelledCut(parts: readonly LabelledPart[], cut: LabelledCu
   const folder = new ExportFolder(cut.out);
   const labelled = new FeatureExport(folder, cut.source, readMeta(parts[0].dir).feature_names);
   const take = new Uint8Array(CHUNK_ROWS);
-  for (const { dir, isFraud } of parts) {
+  for (const { dir, isFraud, isUnlabelled } of parts) {
     for (const c of readExport(dir)) {
       for (let i = 0; i < c.n; i++) take[i] = c.times_us[i] >= cut.from_us && c.times_us[i] < cut.to_us ? 1 : 0;
       let row = labelled.append(c.matrix, c.n, c.times_us, { hi: c.id_hi, lo: c.id_lo }, take);
@@ -99,7 +101,8 @@ export function writeLabelledCut(parts: readonly LabelledPart[], cut: LabelledCu
         if (take[i] === 0) continue;
         const fraud = isFraud?.(c.id_hi[i], c.id_lo[i]) ?? c.labels[i] === LABEL_FRAUD;
         // A label counts once its delay has passed, frauds found early too: else there would be too many of them.
-        const known = c.times_us[i] <= cut.genuine_until_us;
+        const labelled_there = isUnlabelled?.(c.id_hi[i], c.id_lo[i]) !== true;
+        const known = labelled_there && c.times_us[i] <= cut.genuine_until_us;
         labelled.label(row++, known ? (fraud ? LABEL_FRAUD : LABEL_LEGITIMATE) : LABEL_NONE);
       }
     }

@@ -3,7 +3,8 @@ import { PaymentStatus } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.
 import type { PaymentInit } from "../client/fraud_client.ts";
 import type { HistoryRow } from "../datasets/history_row.ts";
 
-export function historyPayment(row: HistoryRow): PaymentInit {
+/** `attributes`: whether the row's are sent, which a tenant that has not declared them refuses. */
+export function historyPayment(row: HistoryRow, attributes: boolean): PaymentInit {
   const { latitude, longitude } = row;
   return {
     transactionId: row.transactionId,
@@ -20,5 +21,12 @@ export function historyPayment(row: HistoryRow): PaymentInit {
     merchantCategory: row.category ?? "",
     status: PaymentStatus.AUTHORISED,
     ...(latitude === undefined || longitude === undefined ? {} : { location: { latitude, longitude } }),
+    ...(attributes && row.attributes !== undefined ? { attributes: attributeValues(row.attributes) } : {}),
   };
+}
+
+function attributeValues(attributes: Readonly<Record<string, number>>): NonNullable<PaymentInit["attributes"]> {
+  const values: NonNullable<PaymentInit["attributes"]> = {};
+  for (const name in attributes) values[name] = { kind: { case: "numberValue", value: attributes[name] } };
+  return values;
 }

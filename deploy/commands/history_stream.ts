@@ -14,7 +14,10 @@ import { PaymentPump, type Sent } from "./payment_pump.ts";
 
 export interface HistoryStreamOptions {
   readonly client: FraudClient;
-  readonly label_delay_us: number;
+  /** Delay of a label; null where nothing is reported, since the labels are not a payment's own. */
+  readonly label_delay_us: number | null;
+  /** Whether the rows' attributes are sent, default false: the tenant must have declared them. */
+  readonly attributes?: boolean;
   /** Payments before this event time are sent as history: recorded, not decided. */
   readonly decide_from_us: number;
   /** Every decided payment in event order; `latency_ms` is its batch's. */
@@ -39,11 +42,13 @@ export class PaymentRefused extends Error {
 export class HistoryStream {
   readonly #o: HistoryStreamOptions;
   readonly #pump: PaymentPump<HistoryRow>;
+  readonly #delay_us: number;
   readonly outcomes: KnownOutcomes;
   readonly counts: StreamCounts = { payments: 0, decisions: 0, elapsed_s: 0 };
 
   constructor(o: HistoryStreamOptions) {
     this.#o = o;
+    this.#delay_us = o.label_delay_us ?? 0;
     this.outcomes = o.waiting ?? new KnownOutcomes(o.client);
     this.#pump = new PaymentPump({ client: o.client, onResults: (b, r, ms) => this.#results(b, r, ms) });
   }
@@ -68,13 +73,14 @@ export class HistoryStream {
     if (this.outcomes.next_us <= t) {
       // A label counts in windows that end LABEL_DELAY_US before a payment, so a shorter delay cannot reach payments
       // still in flight; after a longer one they must be decided first.
-      if (this.#o.label_delay_us > LABEL_DELAY_US) await this.#pump.settle();
+      if (this.#delay_us > LABEL_DELAY_US) await this.#pump.settle();
       else await this.#pump.flush();
       await this.outcomes.reportUntil(t);
     }
-    const full = this.#pump.add(historyPayment(row), row, t < this.#o.decide_from_us);
+    const full = this.#pump.add(historyPayment(row, this.#o.attributes ?? false), row, t < this.#o.decide_from_us);
     if (full !== undefined) await full;
-    if (row.fraud === 1) this.outcomes.addFraud(row.transactionId, row.userId, t + this.#o.label_delay_us);
+    const reported = row.fraud === 1 && this.#o.label_delay_us !== null;
+    if (reported) this.outcomes.addFraud(row.transactionId, row.userId, t + this.#delay_us);
   }
 
   #results(batch: readonly Sent<HistoryRow>[], results: readonly AnalyzeResult[], latency_ms: number): void {

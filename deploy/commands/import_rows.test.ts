@@ -77,6 +77,14 @@ test("rows without an order are sorted by time, and keep their numbers", async (
   );
 });
 
+test("a further path of data that is kept apart has its own ids and its own time", async () => {
+  await writeFile(join(root, "apart.csv"), "id,user,amount,time\na,u,5,1700000000\n");
+  const mapping = { ...MAPPING, apart_us: 2e15 };
+  const file = await openImportFile(join(root, "apart.csv"), mapping, 1);
+  const [{ payment }] = (await Array.fromAsync(file.batches())).flat();
+  assert.deepEqual([payment?.transactionId, payment?.userId, payment?.eventTimeUs], ["part2/a", "part2/u", 3.7e15]);
+});
+
 test("a file of another kind is refused", async () => {
   await assert.rejects(read("a.txt", ""), { code: "UNREADABLE" });
 });

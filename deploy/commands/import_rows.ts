@@ -25,8 +25,8 @@ export interface ImportFile {
   batches(): AsyncGenerator<ImportRow[]>;
 }
 
-/** Opens a file by its ending. Throws DatasetError. */
-export async function openImportFile(path: string, mapping: ColumnMapping): Promise<ImportFile> {
+/** Opens a file by its ending; `part` as partsOf() gives it. Throws DatasetError. */
+export async function openImportFile(path: string, mapping: ColumnMapping, part = 0): Promise<ImportFile> {
   const unreadable = new Map<number, string>();
   const plain = path.replace(/\.gz$/, "");
   let source: RawSource;
@@ -37,7 +37,7 @@ export async function openImportFile(path: string, mapping: ColumnMapping): Prom
   } else {
     throw new DatasetError("UNREADABLE", `${path}: expected .parquet, .csv, .tsv, .jsonl or .ndjson (text also .gz)`);
   }
-  const convert = rowConverter(mapping, path);
+  const convert = rowConverter(mapping, path, { part });
   const inFileOrder = async function* (): AsyncGenerator<ImportRow[]> {
     for await (const raw of source.batches(mappedColumns(mapping))) yield rowsOf(raw, convert, unreadable);
   };

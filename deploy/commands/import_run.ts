@@ -5,7 +5,6 @@
 import { type AnalyzeResult, DecisionState, ErrorCode } from "../../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { type FraudClient, StreamBroken } from "../client/fraud_client.ts";
 import type { HistoryRow } from "../datasets/history_row.ts";
-import type { ColumnMapping } from "../datasets/mapping.ts";
 import type { Progress } from "../progress.ts";
 import { historyPayment } from "./history_payment.ts";
 import { type ImportPlace, writeCheckpoint } from "./import_checkpoint.ts";
@@ -20,7 +19,8 @@ const CHECKPOINT_ROWS = 20_000;
 export interface ImportPlan {
   readonly client: FraudClient;
   readonly files: readonly ImportFile[];
-  readonly mapping: ColumnMapping;
+  /** Whether the rows' attributes are sent: the tenant has declared them. */
+  readonly attributes: boolean;
   readonly checkpoint: string;
   /** sourceOf() the files. */
   readonly source: string;
@@ -106,7 +106,7 @@ export class ImportRun {
       return this.#reject(file, row.row, payment.transactionId, reason);
     }
     place.newest_us = Math.max(place.newest_us, payment.eventTimeUs);
-    await this.#pump.add(historyPayment(payment), { file, row: row.row, payment }, true);
+    await this.#pump.add(historyPayment(payment, this.#o.attributes), { file, row: row.row, payment }, true);
   }
 
   #reject(file: string, row: number, id: string | undefined, reason: string): void {

@@ -2,9 +2,14 @@
  * Turns columns of raw values into HistoryRows as a mapping says. Each field becomes one converter, chosen once for a
  * file, so that a row costs a handful of monomorphic calls.
  */
+import { createHash } from "node:crypto";
+import { isIP } from "node:net";
+import { ATTRIBUTE_SLOTS } from "../../proto/columns.ts";
+import type { AttributeDeclaration } from "../../proto/tenant.ts";
+import type { Accounts } from "./accounts_file.ts";
 import { DatasetError } from "./errors.ts";
 import type { HistoryRow } from "./history_row.ts";
-import type { ColumnMapping, FieldMapping, FieldName } from "./mapping.ts";
+import { type ColumnMapping, type FieldMapping, type FieldName, timeUnitUs } from "./mapping.ts";
 
 /** Some rows of a file as columns; row i of every column belongs together. */
 export interface RawBatch {
@@ -51,20 +56,57 @@ export function minorUnits(currency: string): number {
 
 /** Columns of the file that the mapping reads. */
 export function mappedColumns(mapping: ColumnMapping): string[] {
-  const names = Object.values(mapping.columns).flatMap((f) => (f.column === undefined ? [] : [f.column]));
+  const fields = [...Object.values(mapping.columns), ...readAttributes(mapping).map(([, field]) => field)];
+  const names = fields.flatMap(({ column, join = [], plus = [] }) => [
+    ...(column === undefined ? [] : [column]),
+    ...join,
+    ...plus.map((term) => term.column),
+  ]);
   return [...new Set(names)];
 }
+
+/** The mapping's attributes that a tenant has slots for, most useful first. */
+function readAttributes(mapping: ColumnMapping): [string, FieldMapping][] {
+  return Object.entries(mapping.attributes ?? {}).slice(0, ATTRIBUTE_SLOTS);
+}
+
+/** What a tenant must declare to be sent the attributes of this mapping. */
+export function attributeDeclarations(mapping: ColumnMapping): AttributeDeclaration[] {
+  return readAttributes(mapping).map(([name], slot) => ({ name, type: "number", slot }));
+}
+
+/** What a file is read as, where that is more than its name says. */
+export interface FilePart {
+  /** Number of the data path that it belongs to, 0-based: see `apart_us` of the mapping. */
+  readonly part?: number;
+  /** Who is flagged; without it the payments of a mapping with `accounts` have no label. */
+  readonly accounts?: Accounts | undefined;
+}
+
+/** Put before ids of a path after the first, where paths are kept apart. */
+export function partPrefix(part: number): string {
+  return part === 0 ? "" : `part${part + 1}/`;
+}
+
+const PART_FIELDS: readonly string[] = ["transactionId", "userId", "merchantId", "cardToken", "deviceId"];
 
 /**
  * Makes the converter of one file. Its rows all have the same keys, undefined where mapping or value is missing.
  * It throws DatasetError BAD_VALUE naming file, row (0-based) and field.
  */
-export function rowConverter(mapping: ColumnMapping, file: string): (batch: RawBatch) => HistoryRow[] {
+export function rowConverter(
+  mapping: ColumnMapping,
+  file: string,
+  { part = 0, accounts }: FilePart = {},
+): (batch: RawBatch) => HistoryRow[] {
   const bad: Bad = (field, raw, row, expected) => {
     const shown = typeof raw === "string" ? JSON.stringify(raw) : String(raw);
     throw new DatasetError("BAD_VALUE", `${file}, row ${row}: ${field} is ${shown}, expected ${expected}`);
   };
-  const optionalText = (field: FieldName) => column(mapping.columns[field], text(mapping.columns[field]));
+  const optionalText = (name: FieldName) => {
+    const field = mapping.columns[name];
+    return column(field, text(field, PART_FIELDS.includes(name) ? partPrefix(part) : ""));
+  };
   const requiredText = (field: FieldName) => required(field, optionalText(field), bad);
   const decimal = (field: FieldName) => column(mapping.columns[field], number(field, bad));
   const transactionId = requiredText("transactionId");
@@ -73,11 +115,12 @@ export function rowConverter(mapping: ColumnMapping, file: string): (batch: RawB
   const currency = requiredText("currency");
   const amount = required("amountMinor", decimal("amountMinor"), bad);
   const major = mapping.columns.amountMinor?.unit === "major";
-  const time = required("eventTimeUs", column(mapping.columns.eventTimeUs, timeUs(mapping, bad)), bad);
+  const time = required("eventTimeUs", timeUs(mapping, part, bad), bad);
   const [country, category, channel] = [optionalText("country"), optionalText("category"), optionalText("channel")];
   const [cardToken, deviceId, ip] = [optionalText("cardToken"), optionalText("deviceId"), optionalText("ip")];
   const [latitude, longitude, scenario] = [decimal("latitude"), decimal("longitude"), decimal("scenario")];
-  const fraud = column(mapping.columns.fraud, label(mapping.columns.fraud));
+  const fraud = accounts === undefined ? column(mapping.columns.fraud, label(mapping.columns.fraud)) : undefined;
+  const attributes = attributesOf(mapping);
 
   const one = (b: RawBatch, i: number): HistoryRow => {
     const money = currency(b, i);
@@ -87,10 +130,11 @@ export function rowConverter(mapping: ColumnMapping, file: string): (batch: RawB
     if (!(amountMinor >= 0 && amountMinor <= AMOUNT_MINOR_MAX)) {
       bad("amountMinor", units, b.first_row + i, `0..${AMOUNT_MINOR_MAX} minor units`);
     }
+    const [user, merchant] = [userId(b, i), merchantId(b, i)];
     return {
       transactionId: transactionId(b, i),
-      userId: userId(b, i),
-      merchantId: merchantId(b, i),
+      userId: user,
+      merchantId: merchant,
       amountMinor,
       currency: money,
       eventTimeUs: time(b, i),
@@ -102,8 +146,9 @@ export function rowConverter(mapping: ColumnMapping, file: string): (batch: RawB
       cardToken: cardToken(b, i),
       deviceId: deviceId(b, i),
       ip: ip(b, i),
-      fraud: fraud(b, i),
+      fraud: fraud === undefined ? accounts!.label(user, merchant, b.first_row + i) : fraud(b, i),
       scenario: scenario(b, i),
+      attributes: attributes?.(b, i),
     };
   };
   return (batch) => Array.from({ length: batch.n }, (_, i) => one(batch, i));
@@ -115,7 +160,14 @@ const missing = (raw: unknown): boolean => raw === undefined || raw === null || 
 
 function column<T>(field: FieldMapping | undefined, convert: Convert<T>): Column<T | undefined> {
   if (field === undefined) return () => undefined;
-  const name = field.column;
+  const { column: name, join } = field;
+  if (field.row === true) return (batch, i) => convert(batch.first_row + i, batch.first_row + i);
+  if (join !== undefined) {
+    return (batch, i) => {
+      const values = join.map((n) => batch.columns.get(n)![i]);
+      return values.some(missing) ? undefined : convert(values.join("+"), batch.first_row + i);
+    };
+  }
   if (name === undefined) {
     const value = convert(field.value, 0);
     return () => value;
@@ -134,11 +186,46 @@ function required<T>(field: string, get: Column<T | undefined>, bad: Bad): Colum
   };
 }
 
-function text(field: FieldMapping | undefined): Convert<string> {
-  const { prefix = "", otherwise } = field ?? {};
+function text(field: FieldMapping | undefined, part = ""): Convert<string> {
+  const { otherwise, after, stands_for } = field ?? {};
+  const prefix = part + (field?.prefix ?? "");
   const map = field?.map === undefined ? undefined : new Map(Object.entries(field.map));
-  if (map !== undefined) return (raw) => prefix + (map.get(String(raw)) ?? otherwise ?? String(raw));
-  return prefix === "" ? (raw) => String(raw) : (raw) => prefix + String(raw);
+  const cut = after === undefined ? String : (raw: unknown) => behind(String(raw), after);
+  if (stands_for === "address") return (raw) => addressFor(prefix + cut(raw));
+  if (map !== undefined) return (raw) => prefix + (map.get(cut(raw)) ?? otherwise ?? cut(raw));
+  return prefix === "" ? (raw) => cut(raw) : (raw) => prefix + cut(raw);
+}
+
+function behind(text: string, mark: string): string {
+  const at = text.lastIndexOf(mark);
+  return at < 0 ? text : text.slice(at + mark.length);
+}
+
+/** The text where it is an address; otherwise fd00::/64 and the first 64 bits of its SHA-256. */
+function addressFor(text: string): string {
+  if (isIP(text) !== 0) return text;
+  const hex = createHash("sha256").update(text).digest("hex").slice(0, 16);
+  return `fd00:0:0:0:${hex.replace(/(.{4})(?=.)/g, "$1:")}`;
+}
+
+/** The attributes of a row by name: a value that is no number is left out. Undefined when the mapping has none. */
+function attributesOf(mapping: ColumnMapping): Column<Readonly<Record<string, number>>> | undefined {
+  const found = readAttributes(mapping);
+  if (found.length === 0) return undefined;
+  const read = found.map(([name, field]) => {
+    const cut = text(field);
+    const convert: Convert<number> = (raw, row) =>
+      field.length === true ? cut(raw, row).length : Number(cut(raw, row));
+    return [name, column(field, convert)] as const;
+  });
+  return (batch, i) => {
+    const values: Record<string, number> = {};
+    for (const [name, get] of read) {
+      const value = get(batch, i);
+      if (value !== undefined && Number.isFinite(value)) values[name] = value;
+    }
+    return values;
+  };
 }
 
 function number(field: FieldName, bad: Bad): Convert<number> {
@@ -157,18 +244,36 @@ function label(field: FieldMapping | undefined): Convert<0 | 1 | undefined> {
   };
 }
 
-const FACTOR: Readonly<Record<string, number>> = { s: 1e6, ms: 1e3, us: 1, timestamp: 1 };
-
-function timeUs(mapping: ColumnMapping, bad: Bad): Convert<number> {
+function timeUs(mapping: ColumnMapping, part: number, bad: Bad): Column<number | undefined> {
   const field = mapping.columns.eventTimeUs!;
-  const factor = FACTOR[field.unit!];
-  const offset_us = field.offset_us ?? 0;
+  const factor = timeUnitUs(field.unit);
   const stamp = field.unit === "timestamp";
-  return (raw, row) => {
+  const unit = typeof field.unit === "number" ? `of ${field.unit} us` : field.unit;
+  const offset_us = field.offset_us ?? 0;
+  const apart_us = mapping.apart_us ?? Number.POSITIVE_INFINITY;
+  const shift_us = part === 0 ? 0 : part * apart_us;
+  const first = column(field, (raw, row) => {
     const value = stamp && typeof raw === "string" ? parseTimestamp(raw) : Number(raw);
     const time_us = Math.round(value * factor) + offset_us;
-    if (time_us >= TIME_US_MIN && time_us < TIME_US_MAX) return time_us;
-    return bad("eventTimeUs", raw, row, `a time of 2000 to 2099 in the unit ${field.unit}`);
+    // The next path's times begin where this one's room ends.
+    if (time_us - offset_us >= apart_us) {
+      return bad("eventTimeUs", raw, row, `less than ${apart_us / factor}, the room of one data path (apart_us)`);
+    }
+    if (time_us >= TIME_US_MIN && time_us < TIME_US_MAX) return time_us + shift_us;
+    return bad("eventTimeUs", raw, row, `a time of 2000 to 2099 in the unit ${unit}`);
+  });
+  const terms = (field.plus ?? []).map(({ column: name, unit }) => {
+    const convert: Convert<number> = (raw, row) => {
+      const us = Math.round(Number(raw) * timeUnitUs(unit));
+      return us >= 0 ? us : bad("eventTimeUs", raw, row, `a number that is not negative in ${name}`);
+    };
+    return required(`eventTimeUs (${name})`, column({ column: name }, convert), bad);
+  });
+  if (terms.length === 0) return first;
+  return (batch, i) => {
+    let time_us = first(batch, i);
+    if (time_us !== undefined) for (const term of terms) time_us += term(batch, i);
+    return time_us;
   };
 }
 

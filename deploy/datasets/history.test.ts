@@ -176,10 +176,13 @@ test("every fault of a mapping is named", () => {
     [{ ...MAPPING, columns: { ...columns, userId: undefined } }, /columns.userId is required/],
     [{ ...MAPPING, columns: { ...columns, colour: { column: "c" } } }, /columns.colour is not a field/],
     [{ ...MAPPING, columns: { ...columns, ip: "x" } }, /columns.ip must be an object/],
-    [{ ...MAPPING, columns: { ...columns, ip: {} } }, /needs either column or value/],
-    [{ ...MAPPING, columns: { ...columns, ip: { column: "a", value: "b" } } }, /needs either column or value/],
+    [{ ...MAPPING, columns: { ...columns, ip: {} } }, /needs exactly one of column, value, row, join/],
+    [
+      { ...MAPPING, columns: { ...columns, ip: { column: "a", value: "b" } } },
+      /needs exactly one of column, value, row, join/,
+    ],
     [{ ...MAPPING, columns: { ...columns, ip: { column: "a", unit: "s" } } }, /columns.ip.unit is not known/],
-    [{ ...MAPPING, columns: { ...columns, eventTimeUs: { column: "a" } } }, /unit must be one of timestamp, s, ms, us/],
+    [{ ...MAPPING, columns: { ...columns, eventTimeUs: { column: "a" } } }, /unit must be one of timestamp, us, ms/],
   ];
   for (const [json, message] of cases) {
     assert.throws(() => parseMapping(json, "m.json"), { code: "BAD_MAPPING", message }, String(message));

@@ -4,8 +4,9 @@
  * overlap. Memory: one row group (Parquet) or one batch (text) a file; with several files also 22 bytes an id.
  */
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { mappedColumns, rowConverter } from "./convert.ts";
+import { dirname, join } from "node:path";
+import { type Accounts, readAccounts } from "./accounts_file.ts";
+import { type FilePart, mappedColumns, partPrefix, rowConverter } from "./convert.ts";
 import { DatasetError } from "./errors.ts";
 import type { HistoryRow } from "./history_row.ts";
 import { IdSet } from "./id_set.ts";
@@ -33,6 +34,8 @@ export interface History {
   /** Name of the mapping. */
   readonly name: string;
   readonly files: readonly string[];
+  /** Who is flagged, by data path; empty where labels sit on the payments. */
+  readonly accounts: readonly Accounts[];
   /** Rows in all files, before duplicates and the time range are taken out: for progress. */
   readonly total: number;
   readonly total_exact: boolean;
@@ -48,10 +51,29 @@ export interface History {
 
 /** Finds the files and reads their footers or counts their lines. Throws DatasetError. */
 export async function openHistory(options: HistoryOptions): Promise<History> {
-  const files = await filesOf(options.paths, options.mapping.files);
-  const sources: RawSource[] = [];
-  for (const file of files) sources.push(await openSource(file, options.mapping));
-  return new MergedHistory(options, sources);
+  const { mapping } = options;
+  const files: PartFile[] = [];
+  const accounts: Accounts[] = [];
+  for (const { path, part } of await partsOf(options.paths, mapping)) {
+    if (accounts.length === part && mapping.accounts !== undefined)
+      accounts.push(await accountsOf(path, part, mapping));
+    files.push({ source: await openSource(path, mapping), part, accounts: accounts[part] });
+  }
+  return new MergedHistory(options, files, accounts);
+}
+
+interface PartFile extends FilePart {
+  readonly source: RawSource;
+}
+
+async function accountsOf(path: string, part: number, mapping: ColumnMapping): Promise<Accounts> {
+  const file = join(dirname(path), mapping.accounts!.file);
+  await stat(file).catch((cause) => {
+    throw new DatasetError("NO_FILE", `${file} does not exist: it says which accounts of ${path} are flagged`, {
+      cause,
+    });
+  });
+  return readAccounts(await openSource(file, mapping), mapping.accounts!, partPrefix(part));
 }
 
 function openSource(file: string, mapping: ColumnMapping): Promise<RawSource> {
@@ -62,25 +84,62 @@ function openSource(file: string, mapping: ColumnMapping): Promise<RawSource> {
   throw new DatasetError("UNREADABLE", `${file}: expected .parquet, .csv, .tsv, .jsonl or .ndjson (text also .gz)`);
 }
 
-/** Files of the mapping in each path, in the order given, by name within a folder. */
-export async function filesOf(paths: readonly string[], patterns: readonly string[]): Promise<string[]> {
-  const wanted = patterns.map((p) => new RegExp(`^${p.split("*").map(escaped).join(".*")}$`));
-  const files: string[] = [];
+/**
+ * The data paths that a mapping keeps apart: where it does and a folder holds none of its files, the folders in it
+ * that do stand for it, by name. Other mappings' paths stay as they are. Throws DatasetError.
+ */
+export async function pathsApart(paths: readonly string[], mapping: ColumnMapping): Promise<string[]> {
+  if (mapping.apart_us === undefined) return [...paths];
+  const apart: string[] = [];
   for (const path of paths) {
-    const kind = await stat(path).catch((cause) => {
-      throw new DatasetError("NO_FILE", `${path} does not exist`, { cause });
-    });
-    if (kind.isFile()) {
-      files.push(path);
+    if (!(await isFolder(path)) || (await namesIn(path, mapping.files)).length > 0) {
+      apart.push(path);
       continue;
     }
-    const found = (await readdir(path)).filter((name) => wanted.some((w) => w.test(name))).sort();
-    if (found.length === 0) throw new DatasetError("NO_FILE", `${path} holds none of ${patterns.join(", ")}`);
-    files.push(...found.map((name) => join(path, name)));
+    const found: string[] = [];
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      const folder = join(path, entry.name);
+      if (entry.isDirectory() && (await namesIn(folder, mapping.files)).length > 0) found.push(folder);
+    }
+    apart.push(...(found.length > 0 ? found.sort() : [path]));
+  }
+  return apart;
+}
+
+/** Files of the mapping in each path with the number of the path, 0 for all where the mapping keeps none apart. */
+export async function partsOf(
+  paths: readonly string[],
+  mapping: ColumnMapping,
+): Promise<{ readonly path: string; readonly part: number }[]> {
+  const files: { path: string; part: number }[] = [];
+  for (const [part, path] of (await pathsApart(paths, mapping)).entries()) {
+    const number = mapping.apart_us === undefined ? 0 : part;
+    for (const file of await filesOf(path, mapping.files)) files.push({ path: file, part: number });
   }
   if (files.length === 0) throw new DatasetError("NO_FILE", "no data folder was given");
   if (files.length > FILES_MAX) throw new DatasetError("LIMIT", `${files.length} files, at most ${FILES_MAX}`);
   return files;
+}
+
+/** Files of the mapping in a folder, by name, or the file itself. */
+async function filesOf(path: string, patterns: readonly string[]): Promise<string[]> {
+  if (!(await isFolder(path))) return [path];
+  const found = await namesIn(path, patterns);
+  if (found.length === 0) throw new DatasetError("NO_FILE", `${path} holds none of ${patterns.join(", ")}`);
+  return found.map((name) => join(path, name));
+}
+
+/** Whether a path is a folder rather than a file. Throws DatasetError NO_FILE when it is not there. */
+async function isFolder(path: string): Promise<boolean> {
+  const kind = await stat(path).catch((cause) => {
+    throw new DatasetError("NO_FILE", `${path} does not exist`, { cause });
+  });
+  return !kind.isFile();
+}
+
+async function namesIn(folder: string, patterns: readonly string[]): Promise<string[]> {
+  const wanted = patterns.map((p) => new RegExp(`^${p.split("*").map(escaped).join(".*")}$`));
+  return (await readdir(folder)).filter((name) => wanted.some((w) => w.test(name))).sort();
 }
 
 function escaped(text: string): string {
@@ -95,11 +154,14 @@ class MergedHistory implements History {
   read = 0;
   duplicates = 0;
   readonly #o: HistoryOptions;
-  readonly #sources: readonly RawSource[];
+  readonly accounts: readonly Accounts[];
+  readonly #sources: readonly PartFile[];
 
-  constructor(options: HistoryOptions, sources: readonly RawSource[]) {
+  constructor(options: HistoryOptions, files: readonly PartFile[], accounts: readonly Accounts[]) {
     this.#o = options;
-    this.#sources = sources;
+    this.#sources = files;
+    this.accounts = accounts;
+    const sources = files.map((f) => f.source);
     this.name = options.mapping.name;
     this.files = sources.map((s) => s.file);
     this.total = sources.reduce((sum, s) => sum + s.total, 0);
@@ -131,8 +193,9 @@ class MergedHistory implements History {
 }
 
 /** One file's rows, checked to be in event order, or sorted. No empty batch. */
-async function* rowsOf(source: RawSource, mapping: ColumnMapping): AsyncGenerator<HistoryRow[]> {
-  const convert = rowConverter(mapping, source.file);
+async function* rowsOf(file: PartFile, mapping: ColumnMapping): AsyncGenerator<HistoryRow[]> {
+  const { source } = file;
+  const convert = rowConverter(mapping, source.file, file);
   const sorted = mapping.order === "none";
   const all: HistoryRow[] = [];
   let last_us = Number.NEGATIVE_INFINITY;

@@ -24,6 +24,8 @@ export interface HistoryRow {
   readonly fraud?: 0 | 1 | undefined;
   /** Kind of fraud as the data numbers it, 0 for genuine. For judging only, never an input. */
   readonly scenario?: number | undefined;
+  /** Numbers by name, as many as a tenant has slots for. */
+  readonly attributes?: Readonly<Record<string, number>> | undefined;
 }
 
 /** Days since 1970-01-01 UTC of a time in microseconds. */

@@ -121,23 +121,54 @@ test("handbook: the features file agrees with the payments", async (t) => {
   assert.throws(() => table.column("nothing"), /no feature nothing/);
 });
 
-for (const [name, rows, frauds] of [
-  ["sparkov", 680_811, 8058],
-  ["evalml-cards", 82_719, 12_590],
+for (const [name, rows, frauds, unlabelled] of [
+  ["sparkov", 680_811, 8058, 0],
+  ["evalml-cards", 82_719, 12_590, 0],
+  ["ucsd2009", 79_803, 2175, 0],
+  ["s-ffsd", 62_304, 2862, 38_820],
 ] as const) {
   test(`${name}: all rows and frauds by its mapping`, async (t) => {
     const folder = sharedData(t, name);
     if (folder === undefined) return;
     const history = await openHistory({ paths: [folder], mapping: await loadMapping(name) });
-    let [n, f] = [0, 0];
+    const ids = new Set<string>();
+    let [f, u] = [0, 0];
     for await (const batch of history.batches()) {
-      n += batch.length;
-      for (const row of batch) f += row.fraud!;
+      for (const row of batch) {
+        ids.add(row.transactionId);
+        f += row.fraud ?? 0;
+        if (row.fraud === undefined) u++;
+      }
     }
-    assert.deepEqual([history.total, n, f], [rows, rows, frauds]);
+    assert.deepEqual([history.total, ids.size, f, u], [rows, rows, frauds, unlabelled]);
   });
 }
 
+test("amlsim: both graphs one after the other, their accounts, and those flagged in both", async (t) => {
+  const folder = sharedData(t, "amlsim");
+  if (folder === undefined) return;
+  const history = await openHistory({ paths: [folder], mapping: await loadMapping("amlsim") });
+  const [cycle, fan] = history.accounts;
+  const flagged = [...cycle.all].filter(([, flag]) => flag === 1).map(([id]) => id);
+  assert.deepEqual([cycle.all.size, fan.all.size, flagged.length], [20_000, 20_000, 945]);
+  assert.equal([...fan.all.values()].filter((flag) => flag === 1).length, 954);
+  assert.equal(flagged.filter((id) => fan.flagged(id)).length, 101);
+  const ids = new Set<string>();
+  const graphs = [0, 0];
+  let last_us = 0;
+  for await (const row of history.rows()) {
+    ids.add(row.transactionId);
+    graphs[row.userId.startsWith(fan.prefix) ? 1 : 0]++;
+    assert.equal(row.userId.startsWith(fan.prefix), row.eventTimeUs >= at("2020-12-31"));
+    assert.ok(row.eventTimeUs >= last_us);
+    last_us = row.eventTimeUs;
+  }
+  assert.deepEqual([graphs, ids.size], [[117_805, 118_250], 236_055]);
+});
+
 test("an unknown mapping is refused with the names of the known ones", async () => {
-  await assert.rejects(loadMapping("nothing"), { code: "BAD_MAPPING", message: /handbook, sparkov, evalml-cards/ });
+  await assert.rejects(loadMapping("nothing"), {
+    code: "BAD_MAPPING",
+    message: /handbook, ucsd2009, s-ffsd, sparkov, evalml-cards, amlsim/,
+  });
 });

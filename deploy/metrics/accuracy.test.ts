@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { accuracy } from "./accuracy.ts";
 import { ALERTED, cardAlerts, FOUND_EARLIER, NOT_ALERTED, thresholdOfBudget } from "./card_alerts.ts";
+import { wilson } from "./interval.ts";
 import { KnownCards } from "./known_cards.ts";
 import { publishedTables } from "./published.ts";
 import { ScoredPayments } from "./scored_payments.ts";
@@ -54,37 +55,38 @@ test("equal card scores are ordered by first appearance", () => {
   assert.equal(cardAlerts(scored([rows[1], rows[0]]), 1).precision, 0);
 });
 
-test("recall by scenario at both cuts, computed by hand", () => {
+test("recall by scenario at the cuts, computed by hand", () => {
   const result = accuracy(scored(TWO_DAYS), 2);
   // Card-days: .9 .8 .1 | .99 .6 .5 .4; the 4th largest is .6.
   assert.equal(result.threshold, 0.6);
-  assert.deepEqual(result.recall_by_scenario, [
-    {
-      scenario: 1,
-      frauds: 2,
-      alerted: 1,
-      found_earlier: 1,
-      above_threshold: 1,
-      recall_alerts: 1,
-      recall_threshold: 0.5,
-    },
-    {
-      scenario: 2,
-      frauds: 2,
-      alerted: 1,
-      found_earlier: 0,
-      above_threshold: 1,
-      recall_alerts: 0.5,
-      recall_threshold: 0.5,
-    },
+  const shown = result.recall_by_scenario.map((s) => ({
+    desk: [s.scenario, s.frauds, s.alerted, s.found_earlier, s.above_threshold],
+    recall: [s.recall_alerts, s.recall_threshold],
+  }));
+  assert.deepEqual(shown, [
+    { desk: [1, 2, 1, 1, 1], recall: [1, 0.5] },
+    { desk: [2, 2, 1, 0, 1], recall: [0.5, 0.5] },
   ]);
+  assert.deepEqual(result.recall_by_scenario[1].recall_alerts_interval, wilson(1, 2));
+  // 0.5 % of the four genuine is 0.02 of the highest, .9: only the fraud above it, .99, is through.
+  assert.deepEqual(
+    result.recall_by_scenario.map((s) => s.recall_at_half_percent_fpr),
+    [0.5, 0],
+  );
+  assert.equal(result.recall_at_half_percent_fpr, 0.25);
   assert.equal(result.payments, 8);
   assert.equal(result.frauds, 4);
   assert.equal(result.card_precision_at_100, 0.5);
+  assert.deepEqual(result.intervals.card_precision_at_100, [0.5, 0.5], "both days have the same precision");
 });
 
-test("nothing to measure, bad k and NaN scores are refused", () => {
-  assert.throws(() => accuracy(new ScoredPayments()), /no scored payment/);
+test("without a row every measure is NaN and no interval is given; bad k and NaN scores are refused", () => {
+  const none = accuracy(new ScoredPayments());
+  assert.deepEqual([none.payments, none.frauds, none.reliability, none.alerts.days], [0, 0, [], []]);
+  const { roc_auc, average_precision, card_precision_at_100, lift_20, brier, calibration_error, f1_macro } = none;
+  const numbers = [roc_auc, average_precision, card_precision_at_100, lift_20, brier, calibration_error, f1_macro];
+  for (const n of numbers) assert.ok(Number.isNaN(n));
+  assert.deepEqual([...new Set(Object.values(none.intervals))], [null]);
   assert.throws(() => cardAlerts(scored(TWO_DAYS), 0), /k must be/);
   assert.throws(() => scored([[1, "a", Number.NaN, 0]]), /no score/);
 });
@@ -177,8 +179,33 @@ test("the table grows past its first allocation", () => {
   assert.equal(table.card[4999], 4999 % 700);
 });
 
-test("the published tables belong to the handbook only", () => {
-  assert.equal(publishedTables("handbook").length, 2);
-  assert.equal(publishedTables("handbook")[0].rows.find((r) => r.model.startsWith("XGBoost"))?.roc_auc, 0.862);
-  assert.deepEqual(publishedTables("sparkov"), []);
+test("other scores for the same rows", () => {
+  const rows = scored(TWO_DAYS);
+  const turned = rows.withScores(rows.score.map((s) => -s));
+  assert.deepEqual(
+    [...turned.score],
+    TWO_DAYS.map(([, , s]) => -s),
+  );
+  assert.deepEqual([...turned.fraud], [...rows.fraud]);
+  assert.equal(rows.score[0], 0.9, "the table they were made from keeps its own");
+  assert.throws(() => rows.withScores(new Float64Array(3)), /3 scores for 8 rows/);
+  assert.throws(() => rows.withScores(new Float64Array(8).fill(Number.NaN)), /payment 0 has no score/);
+});
+
+test("published rows: every format has its own, each with a source and a split; a name alone brings none", () => {
+  const best = (format: string, measure: "average_precision" | "lift_20" | "roc_auc") =>
+    Math.max(...publishedTables(format).flatMap((t) => (t.published ? t.rows.map((r) => r[measure] ?? 0) : [])));
+  assert.equal(best("handbook", "average_precision"), 0.694);
+  assert.equal(best("ucsd2009", "lift_20"), 3.566);
+  assert.equal(best("s-ffsd", "average_precision"), 0.6939);
+  assert.equal(best("sparkov", "roc_auc"), 0.998);
+  assert.equal(best("evalml-cards", "roc_auc"), Number.NEGATIVE_INFINITY);
+  assert.equal(best("amlsim", "average_precision"), Number.NEGATIVE_INFINITY);
+  const week = publishedTables("handbook")[0].rows;
+  assert.equal(week.find((r) => r.model.startsWith("XGBoost"))?.roc_auc, 0.862);
+  for (const format of ["handbook", "ucsd2009", "s-ffsd", "sparkov", "evalml-cards", "amlsim"]) {
+    for (const t of publishedTables(format)) assert.ok(t.source !== "" && t.protocol !== "", t.name);
+  }
+  assert.deepEqual(publishedTables("slice"), []);
+  assert.deepEqual(publishedTables("constructor"), []);
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { averagePrecision, byFallingScore, rocAuc } from "./ranking.ts";
+import { byFallingScore, RankedCells } from "./ranked_cells.ts";
+import { averagePrecision, cutAtFalsePositives, rankingMeasures, rocAuc } from "./ranking.ts";
 
 const columns = (pairs: readonly (readonly [number, number])[]): [Float64Array, Uint8Array] => [
   Float64Array.from(pairs, (p) => p[0]),
@@ -118,5 +119,72 @@ test("byFallingScore ranks a row of infinities too", () => {
   assert.deepEqual(
     [...byFallingScore(Float64Array.of(Number.NEGATIVE_INFINITY, 1, Number.POSITIVE_INFINITY))],
     [2, 1, 0],
+  );
+});
+
+function measures(pairs: readonly (readonly [number, number])[]) {
+  const cells = new RankedCells(...columns(pairs));
+  return rankingMeasures(cells, cells.counts);
+}
+
+const close = (got: number, want: number, what = "") =>
+  assert.ok(Math.abs(got - want) < 1e-9, `${what} ${got}, expected ${want}`);
+
+test("lift at 20 % review by hand: ten rows, two reviewed; a tie across the edge counts its expectation", () => {
+  const falling = (frauds: readonly number[]) => measures(frauds.map((f, i) => [10 - i, f] as const));
+  // One of the two frauds is among the two highest: half of them, over a fifth.
+  close(falling([1, 0, 0, 0, 0, 1, 0, 0, 0, 0]).lift_20, 2.5);
+  close(falling([1, 1, 0, 0, 0, 0, 0, 0, 0, 0]).lift_20, 5, "the most there is");
+  close(falling([0, 0, 1, 0, 0, 0, 0, 0, 0, 1]).lift_20, 0);
+  // Scores 9, then three of 5 with one fraud among them: the second place is each one's in a third of the orders.
+  const tie = [9, 5, 5, 5, 1, 1, 1, 1, 1, 1].map((s, i) => [s, i === 0 || i === 2 ? 1 : 0] as const);
+  close(measures(tie).lift_20, (1 + 1 / 3) / 2 / 0.2);
+  // All alike is a random order.
+  close(measures(tie.map(([, f]) => [0, f] as const)).lift_20, 1);
+  // Of 7 rows 1.4 are reviewed: the first whole, the second by 0.4.
+  close(falling([0, 1, 0, 0, 0, 0, 0]).lift_20, 0.4 / 0.2);
+});
+
+test("recall at a false positive rate by hand: 200 genuine, so 0.5 % is one of them and 1 % two", () => {
+  const rows = Array.from({ length: 200 }, (_, i) => [200 - i, 0] as [number, number]);
+  rows.push([300, 1], [199.5, 1], [198.5, 1], [0, 1]);
+  const m = measures(rows);
+  close(m.recall_at_half_percent_fpr, 2 / 4);
+  close(m.recall_at_one_percent_fpr, 3 / 4);
+  const [score, fraud] = columns(rows);
+  assert.deepEqual(cutAtFalsePositives(new RankedCells(score, fraud), 0.005), { score: 199, share: 0 });
+});
+
+/** Share of the frauds that a budget takes, score by score over plain lists; a tie in proportion to what is left. */
+function naiveBudget(pairs: readonly (readonly [number, number])[], cost: (f: number) => number, room: number): number {
+  const frauds = pairs.filter(([, f]) => f === 1).length;
+  let taken = 0;
+  for (const score of new Set(pairs.map(([s]) => s))) {
+    const above = pairs.filter(([s]) => s > score).reduce((sum, [, f]) => sum + cost(f), 0);
+    const tied = pairs.filter(([s]) => s === score);
+    const size = tied.reduce((sum, [, f]) => sum + cost(f), 0);
+    const part = above + size <= room ? 1 : Math.max(0, (room - above) / size);
+    taken += part * tied.filter(([, f]) => f === 1).length;
+  }
+  return taken / frauds;
+}
+
+test("property: budgets equal their definition, and the cut at a rate gives the recall at that rate", () => {
+  fc.assert(
+    fc.property(rows, (pairs) => {
+      const frauds = pairs.filter(([, f]) => f === 1).length;
+      fc.pre(frauds > 0 && frauds < pairs.length);
+      const genuine = pairs.length - frauds;
+      const m = measures(pairs);
+      close(m.lift_20, naiveBudget(pairs, () => 1, 0.2 * pairs.length) / 0.2, "lift");
+      close(
+        m.recall_at_one_percent_fpr,
+        naiveBudget(pairs, (f) => 1 - f, 0.01 * genuine),
+        "recall",
+      );
+      const cut = cutAtFalsePositives(new RankedCells(...columns(pairs)), 0.01);
+      const through = pairs.reduce((sum, [s, f]) => sum + f * (s > cut.score ? 1 : s === cut.score ? cut.share : 0), 0);
+      close(through / frauds, m.recall_at_one_percent_fpr, "cut");
+    }),
   );
 });

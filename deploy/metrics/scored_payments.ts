@@ -1,6 +1,7 @@
 /**
- * The scored payments of an evaluation, as columns that grow: day, card, score, label, scenario. Cards are interned to
- * small integers in order of first appearance, which is also the order that breaks ties between cards of equal score.
+ * The scored payments of an evaluation, as columns that grow: day, card, score, label, scenario, reach. Cards are
+ * interned to small integers in order of first appearance, which is also the order that breaks ties between cards of
+ * equal score.
  */
 
 /** Rows a table takes. */
@@ -17,6 +18,8 @@ export interface ScoredPayment {
   readonly fraud: 0 | 1;
   /** Kind of fraud, 0 for genuine and where the data names none: 0..255. */
   readonly scenario?: number;
+  /** True for a fraud that known labels leave within reach (ceiling.ts). For judging only. */
+  readonly reachable?: boolean;
 }
 
 export class ScoredPayments {
@@ -27,6 +30,7 @@ export class ScoredPayments {
   #score = new Float64Array(1024);
   #fraud = new Uint8Array(1024);
   #scenario = new Uint8Array(1024);
+  #reachable = new Uint8Array(1024);
   readonly #cards = new Map<string, number>();
 
   /** Appends a row and returns its number. Throws RangeError for a NaN score or past SCORED_ROWS_MAX. */
@@ -41,6 +45,7 @@ export class ScoredPayments {
     this.#score[r] = row.score;
     this.#fraud[r] = row.fraud;
     this.#scenario[r] = row.scenario ?? 0;
+    this.#reachable[r] = row.reachable === true ? 1 : 0;
     return r;
   }
 
@@ -75,6 +80,9 @@ export class ScoredPayments {
   get scenario(): Uint8Array {
     return this.#scenario.subarray(0, this.n);
   }
+  get reachable(): Uint8Array {
+    return this.#reachable.subarray(0, this.n);
+  }
 
   /** A copy with the rows where keep[r] is 1. Card numbers stay as they are. */
   where(keep: Uint8Array): ScoredPayments {
@@ -82,6 +90,16 @@ export class ScoredPayments {
     const copy = new ScoredPayments();
     for (const [card, number] of this.#cards) copy.#cards.set(card, number);
     for (let r = 0; r < this.n; r++) if (keep[r] === 1) copy.#copyRow(this, r);
+    return copy;
+  }
+
+  /** A copy with other scores for the same rows, such as another model's. Throws RangeError for a NaN among them. */
+  withScores(score: Float64Array | Uint8Array): ScoredPayments {
+    if (score.length !== this.n) throw new RangeError(`${score.length} scores for ${this.n} rows`);
+    const nan = score.findIndex((s) => Number.isNaN(s));
+    if (nan >= 0) throw new RangeError(`payment ${nan} has no score (NaN)`);
+    const copy = this.where(new Uint8Array(this.n).fill(1));
+    copy.#score.set(score);
     return copy;
   }
 
@@ -93,6 +111,7 @@ export class ScoredPayments {
     this.#score[at] = from.#score[r];
     this.#fraud[at] = from.#fraud[r];
     this.#scenario[at] = from.#scenario[r];
+    this.#reachable[at] = from.#reachable[r];
   }
 
   #grow(): void {
@@ -102,6 +121,7 @@ export class ScoredPayments {
     this.#score = grown(this.#score, new Float64Array(rows));
     this.#fraud = grown(this.#fraud, new Uint8Array(rows));
     this.#scenario = grown(this.#scenario, new Uint8Array(rows));
+    this.#reachable = grown(this.#reachable, new Uint8Array(rows));
   }
 }
 
