@@ -12,7 +12,7 @@ import {
   ROW_EVENT,
   RowBlock,
 } from "../proto/columns.ts";
-import { formatOf, HEADER_BYTES, KIND_ROWS, kindOf } from "../proto/frame/frame_header.ts";
+import { HEADER_BYTES, KIND_ROWS, KIND_TAKEOVER } from "../proto/frame/frame_header.ts";
 import {
   INBOX_DEVICE_EVENT,
   INBOX_MERCHANT_LABEL,
@@ -21,8 +21,8 @@ import {
   InboxRows,
 } from "../proto/frame/rows_layout.ts";
 import { RowsReader } from "../proto/frame/rows_reader.ts";
-import { checkReadable, type Sleep, untilReachable } from "./journal/checked.ts";
-import type { Journal } from "./ports.ts";
+import { checkFrame, checkReadable, type Sleep, untilReachable } from "./journal/checked.ts";
+import type { Journal, JournalMessage } from "./ports.ts";
 import type { Decider } from "./program.ts";
 import type { Shard } from "./shard.ts";
 
@@ -237,22 +237,25 @@ class InboxRefill {
       const first = Math.max(target.received[source], target.watermarks[source]) + 1;
       for await (const message of journal.readFrom(first)) {
         if (!target.serving) return;
-        this.#queue(block, target, source, message.sequence, message.bytes);
+        this.#queue(block, target, source, message, journal);
       }
       target.received[source] = Math.max(target.received[source], first - 1);
     };
     return untilReachable(this.#sleep, readAll);
   }
 
-  #queue(block: RowBlock, target: Shard, source: number, frame: number, bytes: Uint8Array): void {
+  #queue(block: RowBlock, target: Shard, source: number, message: JournalMessage, journal: Journal): void {
+    const { sequence: frame, bytes } = message;
     // Meanwhile the source may have told of it.
     if (frame <= target.received[source]) return;
-    if (kindOf(bytes) === KIND_ROWS) {
-      const format = formatOf(bytes);
-      checkReadable(format, frame);
-      this.#reader.read(bytes.subarray(HEADER_BYTES), format, block, null, this.#tenantIndex);
+    const header = checkFrame(journal, message, { checksum: null, epoch: 0 });
+    if (header.kind === KIND_ROWS) {
+      checkReadable(header.version, frame);
+      this.#reader.read(bytes.subarray(HEADER_BYTES), header.version, block, null, this.#tenantIndex);
       collect(target.inboxQueue, block, ALL_ROWS, block.n, target.id, this.#shards, source, frame);
     }
+    // Rows that an earlier owner announced must not stay pending beside those of this one.
+    if (header.kind === KIND_TAKEOVER) target.admits(source, header.epoch, frame);
     target.received[source] = frame;
   }
 }

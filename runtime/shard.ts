@@ -54,6 +54,9 @@ export class Shard {
   readonly #settled: Float64Array;
   /** Newest epoch of each source that this shard heard of, and the newest of its frames that it answered. */
   readonly #sourceEpoch: Float64Array;
+  /** Frames of each source up to this one must be received before its rows are answered: see admits(). */
+  readonly #missed: Float64Array;
+  #isBehind = false;
   readonly #answered: Float64Array;
   readonly #recent = new Map<number, Uint8Array>();
   readonly #reads = new Map<number, Promise<JournalMessage | null>>();
@@ -70,6 +73,7 @@ export class Shard {
     this.#settled = new Float64Array(shards);
     this.told = new Float64Array(shards);
     this.#sourceEpoch = new Float64Array(shards);
+    this.#missed = new Float64Array(shards).fill(-1);
     this.#answered = new Float64Array(shards);
   }
 
@@ -103,16 +107,36 @@ export class Shard {
 
   /**
    * Whether `source` speaks in its newest epoch, as far as this shard heard. A newer one ends those before it: rows
-   * that they announced with frames from its Takeover on are never committed.
+   * that they announced with frames from its Takeover on are never committed. Where epochs between were missed, nobody
+   * here knows which of those rows an owner between kept: they are forgotten, and entities answer nobody until all
+   * that was committed before the newest Takeover has come.
    */
   admits(source: number, epoch: number, takeover: number): boolean {
     if (epoch < this.#sourceEpoch[source]) return false;
     if (epoch > this.#sourceEpoch[source]) {
+      const isNext = epoch === this.#sourceEpoch[source] + 1;
       this.#sourceEpoch[source] = epoch;
       this.#answered[source] = 0;
-      this.actors.abandon(source, takeover);
+      this.actors.abandon(source, isNext ? takeover : Math.min(takeover, this.received[source] + 1));
+      if (!isNext) this.#awaitAll(source, takeover - 1);
     }
     return true;
+  }
+
+  #awaitAll(source: number, frame: number): void {
+    // A shard that was not refilled yet answers nobody as it is.
+    if (this.received[source] >= frame || !Number.isFinite(this.#answersAt)) return;
+    this.#missed[source] = frame;
+    this.#isBehind = true;
+    this.#answersAt = Number.MAX_VALUE;
+    this.answering = false;
+  }
+
+  /** Once all that was missed has come, entities answer when what is queued now is folded. */
+  #catchUp(): void {
+    for (let s = 0; s < this.received.length; s++) if (this.received[s] < this.#missed[s]) return;
+    this.#isBehind = false;
+    this.refilled();
   }
 
   /** Whether rows of a source's frame may be answered: once each, in the order of the frames. */
@@ -237,6 +261,7 @@ export class Shard {
   /** Folds whole frames of other shards from the queue, at most about `rowsMax` rows, and records them in `into`. */
   foldInbox(into: InboxRows, rowsMax: number): void {
     const q = this.inboxQueue;
+    if (this.#isBehind) this.#catchUp();
     if (this.#inboxHead > COMPACT_ROWS && 2 * this.#inboxHead > q.n) {
       q.dropFront(this.#inboxHead);
       this.#inboxHead = 0;
