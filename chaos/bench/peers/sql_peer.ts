@@ -46,11 +46,12 @@ export async function startSqlPeer(data_dir: string): Promise<Peer> {
   const pool = new pg.Pool({ connectionString: engine.url, max: LANES });
   let stopping = false;
   // A server that is told to stop may still say so to a connection that was just told to end.
-  pool.on("connect", (client) => {
-    client.on("error", (error) => {
-      if (!stopping) throw error;
-    });
-  });
+  const onError = (error: Error): void => {
+    if (!stopping) throw error;
+  };
+  pool.on("connect", (client) => void client.on("error", onError));
+  // The pool passes on what its idle connections were told.
+  pool.on("error", onError);
   await pool.query("DROP TABLE IF EXISTS payment");
   await pool.query(TABLE);
   let counting = false;
