@@ -207,7 +207,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "rows that an earlier epoch announced stay in the overlay",
     file: "runtime/shard.ts",
-    from: "      this.actors.abandon(source, takeover);\n",
+    from: "this.actors.abandon(source, isNext ? takeover : Math.min(takeover, this.received[source] + 1));",
     to: "",
   },
   {
