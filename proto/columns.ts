@@ -170,6 +170,8 @@ export class RowBlock {
    */
   readonly paymentTimeUs = new Float64Array(BLOCK_ROWS);
   readonly labelAction = new Uint8Array(BLOCK_ROWS);
+  /** 1: a payment far above what is usual for its user, who says so to its merchant. Set by its user's shard. */
+  readonly unusual = new Uint8Array(BLOCK_ROWS);
   /** Standing revision of an outcome. */
   readonly standing = new Uint16Array(BLOCK_ROWS);
   /** Stages of the tick, microseconds: queue, features, inference, rules, journal. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { RowBlock } from "../proto/columns.ts";
+import { FORMAT_NEWEST } from "../proto/frame/frame_header.ts";
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { roomFor, TENANT_BYTES, TENANTS_MAX } from "./frame_room.ts";
 import type { Journal } from "./ports.ts";
@@ -39,7 +40,7 @@ test("a frame names at most 255 tenants: rows of further ones are shed untouched
   block.tenant[rows] = 0;
   block.addBatch(new Uint8Array(0), 0, rows + 1, { done: () => {} });
   const tick = new Tick(1, MATRIX, null);
-  tick.start(block, MATRIX, 0);
+  tick.start(block, MATRIX, FORMAT_NEWEST, 0);
   const decider = { paymentColumns: () => {} } as unknown as Decider;
   stage(tick, [shard], decider, new Quarantine(null, new SimWorld(1)));
   assert.equal(tick.counts[0], TENANTS_MAX + 1);

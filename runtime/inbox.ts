@@ -45,7 +45,7 @@ export function addMerchantRow(into: InboxRows, b: RowBlock, r: number, source: 
   into.hi[j] = b.merchant.hi[r];
   into.lo[j] = b.merchant.lo[r];
   into.timeUs[j] = payment ? b.eventTimeUs[r] : b.paymentTimeUs[r];
-  into.flag[j] = payment ? 0 : b.labelAction[r];
+  into.flag[j] = payment ? b.unusual[r] : b.labelAction[r];
   addParties(into, j, b, r, source, frame);
 }
 

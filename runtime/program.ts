@@ -40,6 +40,8 @@ export interface ShardActors {
    * leave is the same.
    */
   isUnseen: boolean;
+  /** Format of the frame that the rows from here on are of: what older ones cannot record is not computed for them. */
+  format: number;
   /** Folds a row into its user actor and writes the user's feature columns of matrix row r. */
   accept(block: RowBlock, r: number, matrix: Float32Array, frame: number): number;
   /** Frame of the row that accept() called REPEATED. */
@@ -74,6 +76,8 @@ export interface ShardActors {
   snapshotStep(w: ByteWriter, bytesMax: number): boolean;
   /** Gives up the snapshot under way and frees what it holds. */
   abandonSnapshot(): void;
+  /** Begins to load a snapshot of a layout; false when this code does not read it. */
+  beginLoad(layout: string): boolean;
   /** Reads what one snapshotStep() wrote into empty actors; true behind the last. Throws BytesDamaged. */
   loadPart(r: ByteReader): boolean;
   /** Canonical export for comparing states: actors by key, events in order. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ERROR_NOT_OWNER, ROW_EVENT, RowBlock } from "../proto/columns.ts";
+import { FORMAT_NEWEST } from "../proto/frame/frame_header.ts";
 import { ErrorCode } from "../proto/gen/fraudguard/v1/fraud_detection_pb.ts";
 import { PassiveRecordLost } from "./kernel/windows/passive_log.ts";
 import type { Journal, QuarantinedRow } from "./ports.ts";
@@ -57,7 +58,7 @@ function shardsWith(over: (id: number) => Partial<ShardActors>): Shard[] {
 
 function staged(b: RowBlock, shards: Shard[], q: Quarantine, remote: RemoteEntities | null = null): Tick {
   const tick = new Tick(SHARDS, MATRIX, remote);
-  tick.start(b, MATRIX, 0);
+  tick.start(b, MATRIX, FORMAT_NEWEST, 0);
   stage(tick, shards, DECIDER, q);
   return tick;
 }

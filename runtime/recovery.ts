@@ -82,6 +82,7 @@ export class FrameFolder {
   }
 
   #rows(facts: RowsFacts, header: FrameHeader): void {
+    this.#shard.actors.format = header.version;
     this.#shard.foldRows(this.#reader.inbox, 0, this.#reader.inbox.n);
     const b = this.#block;
     let checksum = 0;

@@ -155,7 +155,6 @@ export class ShardLife {
     if (this.#from !== null) return { shard: this.shard, from: this.#from };
     return loadSnapshot(this.shard, {
       store: o.snapshots,
-      layout: o.snapshot_layout,
       clock: o.clock,
       anew: () => this.#anew(o.actors(this.id)),
       onUnusable: (name, e) => {

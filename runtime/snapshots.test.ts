@@ -45,6 +45,13 @@ class Numbers implements Partial<ShardActors> {
     this.#cut = null;
   }
 
+  /** The layout that it reads. */
+  reads = "1";
+
+  beginLoad(layout: string): boolean {
+    return layout === this.reads;
+  }
+
   loadPart(r: ByteReader): boolean {
     const isLast = r.u8() === 1;
     while (r.left > 0) this.held.push(r.f64());
@@ -92,13 +99,13 @@ interface Loaded extends LoadedSnapshot {
 async function loaded(
   store: SnapshotStore,
   slept = async (): Promise<void> => {},
-  layout = "1",
+  reads = "1",
   firstSequence = 1,
 ): Promise<Loaded> {
   const passed: (string | null)[] = [];
   const made: Numbers[] = [];
   const anew = (): Shard => {
-    made.push(new Numbers());
+    made.push(Object.assign(new Numbers(), { reads }));
     return newShard(made.at(-1) as Numbers, JOURNAL, firstSequence);
   };
   const onUnusable = (name: string | null): void => void passed.push(name);
@@ -108,7 +115,7 @@ async function loaded(
     nowUs += ms * 1000;
     return slept();
   };
-  const result = await loadSnapshot(anew(), { store, layout, anew, clock, onUnusable, pause: () => {}, sleep });
+  const result = await loadSnapshot(anew(), { store, anew, clock, onUnusable, pause: () => {}, sleep });
   return { ...result, held: (made.at(-1) as Numbers).held, passed, shards: made.length };
 }
 
@@ -239,7 +246,7 @@ test("another layout is passed over; another journal's stops the shard", async (
   const other = await loaded(store, undefined, "2");
   assert.deepEqual([other.from.sequence, other.passed.length], [0, 1]);
   const clock = { monotonicUs: () => 0 };
-  const rest = { store, layout: "1", anew: () => assert.fail(), clock, onUnusable: () => {}, pause: () => {} };
+  const rest = { store, anew: () => assert.fail(), clock, onUnusable: () => {}, pause: () => {} };
   const foreign = newShard(new Numbers(), "f".repeat(32));
   await assert.rejects(loadSnapshot(foreign, { ...rest, sleep: async () => {} }), JournalDamaged);
 });
@@ -248,7 +255,7 @@ test("of journals that were restored only their own snapshots are loaded; the ot
   const store = new MemorySnapshots();
   const load = (restoreId: string) => {
     const passed: string[] = [];
-    const o = { store, layout: "1", anew: () => shard(restoreId), pause: () => {}, sleep: async () => {} };
+    const o = { store, anew: () => shard(restoreId), pause: () => {}, sleep: async () => {} };
     const onUnusable = (_: string | null, e: Error): void => void passed.push(e.message);
     return loadSnapshot(shard(restoreId), { ...o, clock: { monotonicUs: () => 0 }, onUnusable }).then(({ from }) => [
       from.sequence,
@@ -304,7 +311,7 @@ test("a store that answers nothing is given up by time; behind a purge it is ask
       throw new SnapshotsUnavailable("no answer");
     },
   };
-  const rest = { layout: "1", anew: () => assert.fail(), onUnusable: () => {}, pause: () => {}, sleep: async () => {} };
+  const rest = { anew: () => assert.fail(), onUnusable: () => {}, pause: () => {}, sleep: async () => {} };
   const clock = { monotonicUs: () => nowUs };
   const { from } = await loadSnapshot(newShard(new Numbers()), { store: silent, clock, ...rest });
   assert.deepEqual([from.sequence, asked], [0, 3]);

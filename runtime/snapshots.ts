@@ -184,7 +184,6 @@ function checksumOf(shard: Shard, frame: number): Promise<string> {
 
 export interface LoadOptions {
   readonly store: Pick<SnapshotStore, "list" | "read">;
-  readonly layout: string;
   /** Puts an empty shard in the place of one that holds a part of a damaged snapshot. */
   readonly anew: () => Shard;
   readonly clock: Pick<Clock, "monotonicUs">;
@@ -261,7 +260,8 @@ async function load(shard: Shard, name: string, o: LoadOptions): Promise<Journal
   const decoder = new SnapshotDecoder(o.store.read(shard.id, name));
   try {
     const header = await decoder.head();
-    checkHead(header, shard, o.layout);
+    checkHead(header, shard);
+    if (!shard.actors.beginLoad(header.layout)) throw new SnapshotUnusable(`of layout ${header.layout}, unknown here`);
     await loadSlices(shard, decoder, o.pause);
     const foot: SnapshotFoot = await decoder.foot();
     shard.watermarks.set(header.watermarks);
@@ -276,8 +276,7 @@ async function load(shard: Shard, name: string, o: LoadOptions): Promise<Journal
   }
 }
 
-function checkHead(header: SnapshotHead, shard: Shard, layout: string): void {
-  if (header.layout !== layout) throw new SnapshotUnusable(`layout ${header.layout}, this code reads ${layout}`);
+function checkHead(header: SnapshotHead, shard: Shard): void {
   if (header.shard !== shard.id) throw new SnapshotUnusable(`of shard ${header.shard}`);
   if (header.watermarks.length !== shard.watermarks.length) throw new SnapshotUnusable("of another number of shards");
   if (header.journal_id !== shard.journal.id) {

@@ -50,6 +50,12 @@ export function columnsCount(shape: MatrixShape, what: number): number {
   return what === EXCHANGE_MERCHANT ? shape.merchant_columns : shape.device_columns;
 }
 
+/** How many of them, the first ones, frames of a format record: those of other shards have no more. */
+export function columnsRecorded(shape: MatrixShape, what: number, format: number): number {
+  if (format >= 3) return columnsCount(shape, what);
+  return what === EXCHANGE_MERCHANT ? shape.merchant_columns_2 : shape.device_columns_2;
+}
+
 /** Entity columns that nobody can tell now are missing, and the decision says so. */
 export function unknownColumns(b: RowBlock, r: number, matrix: Float32Array, shape: MatrixShape, what: number): void {
   const at = r * shape.columns + columnsAt(shape, what);
@@ -76,6 +82,7 @@ export function notTaken(tick: Tick): number {
  * shards in `tick.failures`.
  */
 export function stage(tick: Tick, shards: readonly Shard[], decider: Decider, quarantine: Quarantine): void {
+  for (const s of shards) s.actors.format = tick.format;
   for (const s of shards) if (s.accepting) foldInbox(tick, s);
   for (const s of shards) tick.room[s.id] = roomFor(tick.inbox[s.id].n);
   const b = tick.block;

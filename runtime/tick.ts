@@ -48,6 +48,8 @@ export class Tick {
   repeats: Repeat[] = [];
   failures: Failure[] = [];
   payments = 0;
+  /** Format of its frames. */
+  format = 0;
   /** Frames not yet committed, batches not yet answered. */
   framesOpen = 0;
   batchesOpen = 0;
@@ -69,7 +71,8 @@ export class Tick {
     this.inbox = Array.from({ length: shards }, () => new InboxRows());
   }
 
-  start(block: RowBlock, matrix: Matrix, nowUs: number): void {
+  start(block: RowBlock, matrix: Matrix, format: number, nowUs: number): void {
+    this.format = format;
     this.matrix = matrix;
     this.block = block;
     this.released = false;

@@ -205,7 +205,7 @@ export class TickLoop {
     const { shards, decider } = this.#o;
     const matrix = decider.acquire();
     const tick = this.#pool.pop() ?? new Tick(shards.length, matrix, this.#o.exchange);
-    tick.start(block, matrix, now);
+    tick.start(block, matrix, this.#o.journalFormat(), now);
     this.#underWay++;
     this.#lastUs = now;
     this.#meter(block.n, now);
@@ -345,7 +345,7 @@ export class TickLoop {
     writer.remoteMerchant = tick.remoteMerchant;
     writer.remoteDevice = tick.remoteDevice;
     const number = tick.frames[s.id];
-    const format = this.#o.journalFormat();
+    const { format } = tick;
     const bytes = writer.write(
       tick.block,
       rows,

@@ -48,10 +48,12 @@ export const MATRIX_SHAPE: MatrixShape = {
   columns: C,
   merchant_at: MERCHANT_AT,
   merchant_columns: DEVICE_AT - MERCHANT_AT,
+  merchant_columns_2: 43,
   merchant_window_columns: WINDOW_COLUMNS,
   stats: STAT_COUNT,
   device_at: DEVICE_AT,
   device_columns: FEATURE_COUNT - DEVICE_AT,
+  device_columns_2: 3,
 };
 
 const bytesOf = (text: string) => Uint8Array.from(text, (c) => c.charCodeAt(0));

@@ -47,7 +47,7 @@ export class ReadAhead {
     for (let i = 0; i < n; i++) {
       const user = this.#userSlots[i];
       const merchant = this.#merchantSlots[i];
-      if (user >= 0) sum += users.near(user, step) + (step === 0 ? extras.near(user) : 0);
+      if (user >= 0) sum += users.near(user, step) + (step === 0 ? extras.near(user) + extras.profiles.near(user) : 0);
       if (merchant >= 0) sum += merchants.near(merchant, step);
     }
     this.sink = sum;

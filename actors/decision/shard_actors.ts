@@ -14,8 +14,10 @@ import { MerchantActors } from "../entity/merchant_actors.ts";
 import { type PassivationOptions, UserActors } from "../user/user_actors.ts";
 import { ReadAhead } from "./read_ahead.ts";
 
-/** Version of the snapshot's layout; a snapshot of another one is not loaded (the journal is replayed instead). */
-export const SNAPSHOT_LAYOUT = 3;
+/** Layout of snapshots that is written. Layout 3 has no profiles and no part that says their generation. */
+export const SNAPSHOT_LAYOUT = 4;
+/** Those that are read; a snapshot of another one is not loaded (the journal is replayed instead). */
+export const SNAPSHOT_LAYOUTS: readonly string[] = ["3", `${SNAPSHOT_LAYOUT}`];
 
 /** Field number of `retracted` in ReportOutcomeRequest. */
 const FIELD_RETRACTED = 6;
@@ -45,6 +47,7 @@ export class FraudActors implements ShardActors {
   /** Parts of the snapshot that are written, and that are loaded. */
   #part = 0;
   #loaded = 0;
+  #loadedLayout = "";
 
   constructor(o: ShardActorsOptions) {
     this.users = new UserActors(o, this.#userCodes, this.#merchantCodes);
@@ -66,6 +69,15 @@ export class FraudActors implements ShardActors {
 
   passivate(rows: number): void {
     this.users.passive?.step(rows);
+  }
+
+  get format(): number {
+    return this.users.format;
+  }
+
+  set format(format: number) {
+    this.users.format = format;
+    this.merchants.format = format;
   }
 
   get isReplay(): boolean {
@@ -91,6 +103,7 @@ export class FraudActors implements ShardActors {
 
   accept(b: RowBlock, r: number, matrix: Float32Array, frame: number): number {
     b.flags[r] = 0;
+    b.unusual[r] = 0;
     const kind = b.kind[r];
     if (isPayment(kind)) {
       const hasRoom = this.merchants.windows.events < this.#entityEventsMax || this.isReplay;
@@ -142,7 +155,7 @@ export class FraudActors implements ShardActors {
   foldInbox(t: InboxRows, i: number): void {
     const k = t.kind[i];
     if (k === INBOX_MERCHANT_PAYMENT) {
-      this.merchants.foldRow(t.hi[i], t.lo[i], t.userHi[i], t.userLo[i], t.timeUs[i], t.amount[i]);
+      this.merchants.foldRow(t.hi[i], t.lo[i], t.userHi[i], t.userLo[i], t.timeUs[i], t.amount[i], t.flag[i]);
     } else if (k === INBOX_DEVICE_EVENT) {
       this.devices.foldRow(t.hi[i], t.lo[i], t.userHi[i], t.userLo[i], t.timeUs[i]);
     } else {
@@ -177,6 +190,7 @@ export class FraudActors implements ShardActors {
 
   beginSnapshot(): void {
     this.#part = 0;
+    this.users.extras.beginSnapshot();
     this.users.cold.beginSnapshot();
     this.users.outcomes.beginSnapshot();
     this.users.windows.beginSnapshot((slot, w) => this.users.extras.write(slot, w));
@@ -192,7 +206,7 @@ export class FraudActors implements ShardActors {
     this.users.outcomes.abandonSnapshot();
   }
 
-  /** Parts in order: dictionaries, users, merchants, devices, cold ids, outcomes. */
+  /** Parts in order: dictionaries, users, merchants, devices, cold ids, outcomes, the profiles' generation. */
   snapshotStep(w: ByteWriter, bytesMax: number): boolean {
     const parts = [
       () => this.#merchantCodes.snapshotStep(w, bytesMax),
@@ -202,23 +216,30 @@ export class FraudActors implements ShardActors {
       () => this.devices.windows.snapshotStep(w, bytesMax),
       () => this.users.cold.snapshotStep(w, bytesMax),
       () => this.users.outcomes.snapshotStep(w, bytesMax),
+      () => this.users.extras.writeGeneration(w),
     ];
     if (parts[this.#part]()) this.#part++;
     return this.#part === parts.length;
+  }
+
+  beginLoad(layout: string): boolean {
+    this.#loadedLayout = layout;
+    return SNAPSHOT_LAYOUTS.includes(layout);
   }
 
   loadPart(r: ByteReader): boolean {
     const parts = [
       () => this.#merchantCodes.loadPart(r),
       () => this.#userCodes.loadPart(r),
-      () => this.users.windows.loadPart(r, (slot, from) => this.users.extras.read(slot, from)),
+      () => this.users.windows.loadPart(r, (slot, from, end) => this.users.extras.read(slot, from, end)),
       () => this.merchants.windows.loadPart(r),
       () => this.devices.windows.loadPart(r),
       () => this.users.cold.loadPart(r),
       () => this.users.outcomes.loadPart(r),
+      () => this.users.extras.readGeneration(r),
     ];
     if (parts[this.#loaded]()) this.#loaded++;
-    return this.#loaded === parts.length;
+    return this.#loaded === (this.#loadedLayout === "3" ? parts.length - 1 : parts.length);
   }
 
   /** The windows of users, merchants and devices as lines of text: an actor's head, then its events, indented. */

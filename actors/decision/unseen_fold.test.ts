@@ -58,6 +58,7 @@ interface Made {
 /** What an owner with `features` decided: frames of payments, each third one of payments of the past. */
 function decided(features: string, wrong: number): Made {
   const owner = newActors();
+  owner.format = FORMAT_NEWEST;
   const writer = new RowsWriter(MATRIX_SHAPE, noTexts, ROWS);
   const order = Uint16Array.from({ length: ROWS }, (_, i) => i);
   const block = new RowBlock();

@@ -6,7 +6,7 @@
 import { DEGRADED_ENTITY, LABEL_CLEAR, LABEL_FRAUD, LABEL_REVERSAL, type RowBlock } from "../../proto/columns.ts";
 import type { Interner } from "../../runtime/kernel/interner.ts";
 import { SlotMap } from "../../runtime/kernel/slot_map.ts";
-import { WindowTable } from "../../runtime/kernel/windows/window_table.ts";
+import { KNOWN_RUN, WindowTable } from "../../runtime/kernel/windows/window_table.ts";
 import { Overlay, type PendingRows } from "../../runtime/overlay.ts";
 import {
   DAY_US,
@@ -15,11 +15,17 @@ import {
   LABEL_DELAY_US,
   MERCHANT_AT,
   MERCHANT_EXTRA_AT,
+  MERCHANT_RUN_AT,
   RISK_WINDOWS_US,
   WINDOWS_US,
 } from "../features/registry.ts";
 
 const C = FEATURE_COUNT;
+/** The first format of frames that say which payments were unusual for their users. */
+const RUN_FORMAT = 3;
+/** Known payments looked at for the run of frauds. */
+const RUN_STEPS_MAX = 64;
+const RUN_COLUMNS = DEVICE_AT - MERCHANT_RUN_AT;
 
 export interface EntityOptions {
   readonly late_tolerance_us: number;
@@ -27,11 +33,14 @@ export interface EntityOptions {
 }
 
 export class MerchantActors {
+  /** Format of the frame that rows are of: see ShardActors.format. */
+  format = 0;
   readonly windows: WindowTable;
   readonly overlay = new Overlay();
   readonly #users: Interner;
   readonly #slots = new SlotMap();
   readonly #lateUs: number;
+  readonly #run = new Float64Array(KNOWN_RUN);
   readonly #pending: PendingRows = {
     n: 0,
     timeUs: new Float64Array(64),
@@ -64,11 +73,13 @@ export class MerchantActors {
     }
     const t = b.eventTimeUs[r];
     const at = r * C;
-    if (this.windows.append(slot, t, b.amountBase[r], user, 0, 0, 0) !== 0) {
+    // No merchant's payment is searched by id: its frame's word tells whether it was unusual for its user.
+    if (this.windows.append(slot, t, b.amountBase[r], user, 0, 0, b.unusual[r]) !== 0) {
       b.degraded[r] |= DEGRADED_ENTITY;
       this.#unknown(matrix, at);
       return false;
     }
+    this.#runColumns(slot, t, matrix, at + MERCHANT_RUN_AT);
     if (this.overlay.rows > 0) {
       this.overlay.gather(b.merchant.hi[r], b.merchant.lo[r], this.#pending);
       if (this.#pending.n > 0) {
@@ -107,6 +118,7 @@ export class MerchantActors {
     }
     this.overlay.gather(hi, lo, this.#pending);
     const last = slot < 0 ? Number.NEGATIVE_INFINITY : this.windows.latestUs(slot, t);
+    this.#runColumns(slot, t, matrix, at + MERCHANT_RUN_AT);
     // The payment itself was added last.
     this.#columnsPending(slot, t, last, this.#pending.n - 1, matrix, at);
   }
@@ -120,9 +132,18 @@ export class MerchantActors {
     matrix[at + MERCHANT_EXTRA_AT] = newest > Number.NEGATIVE_INFINITY ? (t - newest) / 1e6 : Number.NaN;
   }
 
-  /** Folds a payment from the inbox. */
-  foldRow(hi: number, lo: number, userHi: number, userLo: number, timeUs: number, amount: number): void {
-    this.windows.append(this.windows.slot(hi, lo), timeUs, amount, this.#users.code(userHi, userLo), 0, 0, 0);
+  /** Folds a payment from the inbox; `unusual`: 1 when it is so for its user, else 0. */
+  foldRow(
+    hi: number,
+    lo: number,
+    userHi: number,
+    userLo: number,
+    timeUs: number,
+    amount: number,
+    unusual: number,
+  ): void {
+    const user = this.#users.code(userHi, userLo);
+    this.windows.append(this.windows.slot(hi, lo), timeUs, amount, user, 0, 0, unusual);
   }
 
   /** Applies a label or a reversal to the payment that matches time, user and amount; nothing when it is not held. */
@@ -135,6 +156,27 @@ export class MerchantActors {
     else if (action === LABEL_FRAUD || action === LABEL_CLEAR) {
       this.windows.setFraud(slot, timeUs, user, amount, action === LABEL_FRAUD);
     }
+  }
+
+  /** Over folded payments only: rows of the overlay are too young to be known. */
+  #runColumns(slot: number, t: number, m: Float32Array, at: number): void {
+    const run = this.#run;
+    const isKnown =
+      this.format >= RUN_FORMAT &&
+      slot >= 0 &&
+      !this.windows.isUnseen &&
+      this.windows.knownRun(slot, t, LABEL_DELAY_US, RUN_STEPS_MAX, run);
+    if (!isKnown) {
+      m.fill(Number.NaN, at, at + RUN_COLUMNS);
+      return;
+    }
+    m[at] = run[0];
+    m[at + 1] = (t - run[1]) / 1e6;
+    m[at + 2] = (t - run[2]) / 1e6;
+    m[at + 3] = (t - run[3]) / 1e6;
+    m[at + 4] = (run[1] - run[3]) / 1e6;
+    m[at + 5] = run[4];
+    m[at + 6] = run[5];
   }
 
   #unknown(matrix: Float32Array, at: number): void {

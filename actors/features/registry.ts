@@ -97,6 +97,34 @@ function merchantGroup(stat: string): FeatureGroup {
   return stat === "distinct" ? "network_graph" : "merchant_risk";
 }
 
+function profileGroup(name: string): FeatureGroup {
+  if (name === "device_is_new") return "device_fingerprint";
+  return /^(since|gap|high_count)/.test(name) ? "transaction_velocity" : "user_behavioral";
+}
+
+/** In plain words, where the name alone does not say it. */
+const PROFILE_TEXTS: Readonly<Record<string, string>> = {
+  amount_over_usual: "amount against what is usual",
+  usual_amount_z: "amount against the usual spread of amounts",
+  amount_over_usual_max: "amount against the largest usual one",
+  high_count_3d: "unusually high payments in 3 days",
+  high_count_7d: "unusually high payments in 7 days",
+  high_count_28d: "unusually high payments in 28 days",
+  high_ratio_sum_7d: "how far payments of 7 days were above the usual",
+  high_ratio_sum_28d: "how far payments of 28 days were above the usual",
+  since_high_s: "time since the last unusually high payment",
+  since_first_high_s: "time since unusually high payments began",
+  amount_over_previous: "amount against the payment before",
+  since_second_last_s: "time since the payment before the last",
+  gap_over_usual: "time since the last payment against the usual",
+  small_run: "a series of small payments",
+  hour_share: "how usual the time of day is",
+  weekday_share: "how usual the day of the week is",
+  category_is_new: "a merchant category new to the user",
+  country_is_new: "a country new to the user",
+  device_is_new: "a device new to the user",
+};
+
 function windows(owner: "user" | "merchant", group: (stat: string, window_us: number) => FeatureGroup): Feature[] {
   return WINDOWS.flatMap((w) =>
     STATS.map((s) => ({
@@ -235,6 +263,68 @@ const USER_EXTRA: Feature[] = [
   ),
 ];
 
+const WELFORD = "Welford 1962, Note on a method for calculating corrected sums of squares and products; usual amounts";
+
+/** Of actors/user/profiles.ts, in its order: what is usual for the user, before X. */
+const USER_PROFILE: Feature[] = (
+  [
+    ["usual_amount_mean", "minor units", "mean of usual amounts: up to 3 times the mean before, from the third on"],
+    ["usual_amount_std", "minor units", "population deviation of usual amounts, from the second on"],
+    ["usual_amount_max", "minor units", "largest usual amount"],
+    ["amount_over_usual", "ratio", "a / mean of usual amounts"],
+    ["usual_amount_z", "deviations", "(a - mean) / deviation of usual amounts"],
+    ["amount_over_usual_max", "ratio", "a / largest usual amount"],
+    [
+      "high_count_3d",
+      "payments",
+      "payments above 2.2 times the mean of their time, in (t - 3 d, t], the newest 16 held",
+    ],
+    ["high_count_7d", "payments", "the same in (t - 7 d, t]"],
+    ["high_count_28d", "payments", "the same in (t - 28 d, t]"],
+    ["high_ratio_sum_7d", "ratio", "sum of those payments' a / mean in (t - 7 d, t]"],
+    ["high_ratio_sum_28d", "ratio", "the same in (t - 28 d, t]"],
+    ["since_high_s", "s", "t - time of the newest of those payments in (t - 28 d, t]"],
+    ["since_first_high_s", "s", "t - time of the oldest of those payments in (t - 28 d, t]"],
+    ["previous_amount", "minor units", "amount of the payment before X"],
+    ["amount_over_previous", "ratio", "a / amount of the payment before X"],
+    ["since_second_last_s", "s", "t - time of the second newest payment"],
+    ["gap_over_usual", "ratio", "time since the newest payment / mean time between payments"],
+    ["small_run", "payments", "unbroken newest payments below half of the usual mean"],
+    ["hour_share", "share", "share of earlier payments in X's two hours of the day, local time; halved at 255"],
+    ["weekday_share", "share", "share of earlier payments on X's day of the week, local time; halved at 255"],
+    ["category_is_new", "0 or 1", "1: not among the user's last 8 categories"],
+    ["country_is_new", "0 or 1", "1: not among the user's last 4 countries"],
+    ["device_is_new", "0 or 1", "1: not among the user's last 4 devices"],
+  ] as const
+).map(([name, unit, formula]) =>
+  one(profileGroup(name), "user", `user_${name}`, unit, formula, PROFILE_TEXTS[name] ?? name.replaceAll("_", " "), {
+    ...(unit === "minor units" ? { source: WELFORD } : {}),
+  }),
+);
+
+/** Of the merchant's payments that are known by now, being a label delay old: the newest unbroken run of frauds. */
+const MERCHANT_RUN: Feature[] = (
+  [
+    [
+      "run_length",
+      "payments",
+      "frauds usual for their users in the run, 0 when the newest known is genuine; 64 looked at",
+    ],
+    ["run_since_first_s", "s", "t - time of the run's first payment"],
+    ["run_since_newest_s", "s", "t - time of the run's newest payment"],
+    ["run_since_genuine_s", "s", "t - time of the genuine payment before the run"],
+    ["run_onset_s", "s", "time from that genuine payment to the run's first"],
+    ["run_payments_since", "payments", "payments here since the run's first, known or not"],
+    [
+      "run_unusual_frauds",
+      "payments",
+      "frauds among them that are unusual for their users, which do not break the run",
+    ],
+  ] as const
+).map(([name, unit, formula]) =>
+  one("merchant_risk", "merchant", `merchant_${name}`, unit, formula, "a series of frauds at this merchant"),
+);
+
 const PAYMENT: Feature[] = [
   one("user_behavioral", "payment", "amount", "minor units", "a", "the amount"),
   one("user_behavioral", "payment", "hour", "h", "hour of t, UTC, 0..23", "the hour"),
@@ -323,9 +413,11 @@ export const CHANNELS = ["card_present", "ecommerce", "mobile", "atm", "transfer
 export const FEATURES: readonly Feature[] = [
   ...windows("user", userGroup),
   ...USER_EXTRA,
+  ...USER_PROFILE,
   ...PAYMENT,
   ...windows("merchant", merchantGroup),
   ...MERCHANT_EXTRA,
+  ...MERCHANT_RUN,
   ...DEVICE,
 ];
 export const FEATURE_COUNT = FEATURES.length;
@@ -333,10 +425,12 @@ export const FEATURE_COUNT = FEATURES.length;
 /** First column of each part of the matrix: who writes it writes the whole part. */
 export const USER_AT = 0;
 export const USER_EXTRA_AT = USER_AT + WINDOW_COLUMNS;
-export const PAYMENT_AT = USER_EXTRA_AT + USER_EXTRA.length;
+export const USER_PROFILE_AT = USER_EXTRA_AT + USER_EXTRA.length;
+export const PAYMENT_AT = USER_PROFILE_AT + USER_PROFILE.length;
 export const MERCHANT_AT = PAYMENT_AT + PAYMENT.length;
 export const MERCHANT_EXTRA_AT = MERCHANT_AT + WINDOW_COLUMNS;
-export const DEVICE_AT = MERCHANT_EXTRA_AT + MERCHANT_EXTRA.length;
+export const MERCHANT_RUN_AT = MERCHANT_EXTRA_AT + MERCHANT_EXTRA.length;
+export const DEVICE_AT = MERCHANT_RUN_AT + MERCHANT_RUN.length;
 
 const INDEX = new Map(FEATURES.map((f, i) => [f.name, i]));
 

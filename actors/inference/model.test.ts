@@ -41,7 +41,7 @@ describe("a model", () => {
       card.feature_names,
       FEATURES.map((f) => f.name),
     );
-    assert.equal(card.name, "xgboost_fraud_v1_0");
+    assert.equal(card.name, "xgboost_fraud_v1_1");
     assert.equal(card.version, "1.0");
     assert.ok(card.parity.max_difference <= 1e-5);
     assert.ok((card.metrics.held_out?.roc_auc ?? 0) > 0.5);

@@ -23,15 +23,18 @@ import { ACCEPTED, FULL, REPEATED } from "../../runtime/program.ts";
 import {
   DAY_US,
   FEATURE_COUNT,
+  HOUR_US,
   PAYMENT_AT,
   STAT_COUNT,
   USER_AT,
   USER_EXTRA_AT,
+  USER_PROFILE_AT,
   WINDOWS_US,
 } from "../features/registry.ts";
 import { ColdIds } from "./cold_ids.ts";
 import { greatCircleKm } from "./geography.ts";
 import { Outcomes } from "./outcomes.ts";
+import { PROFILE_COLUMNS } from "./profiles.ts";
 import { UserExtras } from "./user_extras.ts";
 
 const C = FEATURE_COUNT;
@@ -41,6 +44,9 @@ const MONTH = USER_AT + 5 * STAT_COUNT;
 const SPEED_TIME_S_MIN = 1;
 /** Mixed into the ids of events: an event and a payment of a user may have the same id. */
 const EVENT_ID = 0x45564e54;
+
+/** The first format of frames whose payments profiles are folded from. */
+const PROFILED_FORMAT = 3;
 
 /** Share of the events that a shard may hold above which users are made passive. */
 const EVENTS_SHARE = 0.9;
@@ -62,6 +68,11 @@ export interface UserActorsOptions {
   readonly passivation?: PassivationOptions;
 }
 
+/** Of a hash the 16 bits that profiles keep; 0 only for none. */
+function code16(hash: number): number {
+  return hash === 0 ? 0 : (hash ^ (hash >>> 16)) & 0xffff || 1;
+}
+
 export class UserActors {
   readonly windows: WindowTable;
   readonly extras = new UserExtras();
@@ -74,6 +85,8 @@ export class UserActors {
   /** Null when all users stay in memory. */
   readonly passive: PassiveActors | null;
   repeatFrame = 0;
+  /** Format of the frame that rows are of: see ShardActors.format. */
+  format = 0;
   /** Codes of the user and the merchant of the payment accepted last. */
   userCode = 0;
   merchantCode = 0;
@@ -180,7 +193,28 @@ export class UserActors {
     const isNew = w.wasNew ? 1 : 0;
     w.query(slot, t, matrix, at + USER_AT, -1);
     this.#extraColumns(b, r, slot, matrix, at, isNew);
+    this.#profile(b, r, slot, matrix, at + USER_PROFILE_AT);
     return ACCEPTED;
+  }
+
+  /** Profile columns of the payment, which is folded into it then. */
+  #profile(b: RowBlock, r: number, slot: number, m: Float32Array, at: number): void {
+    const x = this.extras;
+    if (this.format < PROFILED_FORMAT) {
+      x.endProfiles();
+      m.fill(Number.NaN, at, at + PROFILE_COLUMNS);
+      return;
+    }
+    const p = x.profiles;
+    x.beginProfile(slot);
+    p.amount = b.amountBase[r];
+    p.timeUs = b.eventTimeUs[r];
+    p.localUs = p.timeUs + x.zone_h(slot) * HOUR_US;
+    p.category = code16(b.category[r]);
+    p.country = b.country[r];
+    p.device = b.device.lo[r] ^ b.device.hi[r];
+    if (!this.windows.isUnseen) p.columns(slot, m, at);
+    if (p.fold(slot)) b.unusual[r] = 1;
   }
 
   /** Slot of a user in memory, less than 0 else. For reading ahead only. */

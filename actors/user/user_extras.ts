@@ -1,10 +1,16 @@
 /**
- * What a user actor holds beside its windows: the last place and country, and when its non-payment events happened.
- * One record a slot; the few users with events have an entry in a side table, so that the others pay four bytes.
+ * What a user actor holds beside its windows: the last place and country, when its non-payment events happened, and
+ * its profile. One record a slot; the few users with events have an entry in a side table, so that the others pay four
+ * bytes.
+ *
+ * Profiles are a fold over the payments since the journal's frames record what they need (format 3), the same for
+ * whoever folds them. A payment in a frame of an older format ends them all at once: they are of a generation, and
+ * count only while it is the current one.
  */
 import { LOCATION_NONE } from "../../proto/columns.ts";
 import type { ByteReader, ByteWriter } from "../../runtime/kernel/bytes.ts";
 import type { ActorExtras } from "../../runtime/kernel/windows/passive_actors.ts";
+import { UserProfiles } from "./profiles.ts";
 
 /** Failed logins held for one user: the newest ones. */
 export const FAILED_HELD = 8;
@@ -16,6 +22,8 @@ const EVENT_STRIDE = EVENT_TIMES + FAILED_HELD;
 const BLOCK_BITS = 15;
 const BLOCK_MASK = (1 << BLOCK_BITS) - 1;
 const RECORD = 8;
+/** Degrees of longitude an hour, times 1e6. */
+const HOUR_E6 = 15e6;
 /** In 32-bit words. */
 const X_LATITUDE = 0;
 const X_LONGITUDE = 1;
@@ -30,6 +38,13 @@ const X_LOCATED_US = 1;
 const X_FIRST_US = 2;
 
 export class UserExtras implements ActorExtras {
+  readonly profiles = new UserProfiles();
+  /** Of each slot's profile; 0 without one. */
+  readonly #generations: Uint32Array[] = [];
+  #generation = 1;
+  #isFolded = false;
+  /** The current one when the snapshot under way was cut. */
+  #cutGeneration = 1;
   readonly #words: Int32Array[] = [];
   readonly #times: Float64Array[] = [];
   #events = new Float64Array(EVENT_STRIDE * 64).fill(Number.NaN);
@@ -44,7 +59,43 @@ export class UserExtras implements ActorExtras {
       for (let o = X_LATITUDE; o < words.length; o += RECORD) words[o] = LOCATION_NONE;
       this.#words.push(words);
       this.#times.push(new Float64Array(block));
+      this.#generations.push(new Uint32Array(1 << BLOCK_BITS));
     }
+  }
+
+  /** Whether the slot has a profile that counts. */
+  hasProfile(slot: number): boolean {
+    return this.#generations[slot >>> BLOCK_BITS][slot & BLOCK_MASK] === this.#generation;
+  }
+
+  /** A profile that counts, an empty one at first; to be called before a payment is folded into it. */
+  beginProfile(slot: number): void {
+    if (this.hasProfile(slot)) return;
+    this.profiles.clear(slot);
+    this.#generations[slot >>> BLOCK_BITS][slot & BLOCK_MASK] = this.#generation;
+    this.#isFolded = true;
+  }
+
+  /** No profile counts any more. */
+  endProfiles(): void {
+    if (this.#isFolded) this.#generation++;
+    this.#isFolded = false;
+  }
+
+  beginSnapshot(): void {
+    this.#cutGeneration = this.#generation;
+  }
+
+  /** The generation that counted at the cut; true: that was all. */
+  writeGeneration(w: ByteWriter): boolean {
+    w.u32(this.#cutGeneration);
+    return true;
+  }
+
+  readGeneration(r: ByteReader): boolean {
+    this.#generation = r.u32();
+    this.#isFolded = true;
+    return true;
   }
 
   /** Reads the record, so that it is near when it is needed. */
@@ -72,6 +123,11 @@ export class UserExtras implements ActorExtras {
   /** Event time of the last located payment, microseconds. */
   locatedUs(slot: number): number {
     return this.#time(slot, X_LOCATED_US);
+  }
+
+  /** Hours that the sun is ahead of UTC at the user's last place, -12..12; 0 before the first. */
+  zone_h(slot: number): number {
+    return this.latitudeE6(slot) === LOCATION_NONE ? 0 : Math.round(this.longitudeE6(slot) / HOUR_E6);
   }
 
   locate(slot: number, latitudeE6: number, longitudeE6: number, timeUs: number): void {
@@ -116,6 +172,9 @@ export class UserExtras implements ActorExtras {
     const o = (slot & BLOCK_MASK) * RECORD;
     words.fill(0, o, o + RECORD);
     words[o + X_LATITUDE] = LOCATION_NONE;
+    const generations = this.#generations[slot >>> BLOCK_BITS];
+    if (generations[slot & BLOCK_MASK] !== 0) this.profiles.clear(slot);
+    generations[slot & BLOCK_MASK] = 0;
   }
 
   /** Event time of the earliest payment, microseconds; 0 before it. */
@@ -175,9 +234,15 @@ export class UserExtras implements ActorExtras {
     const e = this.#word(slot, X_ENTRY);
     w.u8(e === 0 ? 0 : 1);
     if (e !== 0) for (let i = 0; i < EVENT_STRIDE; i++) w.f64(this.#events[(e - 1) * EVENT_STRIDE + i]);
+    // One that counts no more may have counted when the snapshot was cut.
+    const generation = this.#generations[slot >>> BLOCK_BITS][slot & BLOCK_MASK];
+    if (generation === 0) return;
+    w.u32(generation);
+    this.profiles.write(slot, w);
   }
 
-  read(slot: number, r: ByteReader): void {
+  /** Without a profile it ends before one. Throws BytesDamaged. */
+  read(slot: number, r: ByteReader, end: number): void {
     this.ensure(slot);
     this.locate(slot, r.u32() | 0, r.u32() | 0, r.f64());
     this.setCountry(slot, r.u16());
@@ -186,10 +251,14 @@ export class UserExtras implements ActorExtras {
       const at = this.#at(slot);
       for (let i = 0; i < EVENT_STRIDE; i++) this.#events[at + i] = r.f64();
     }
+    if (r.offset === end) return;
+    this.#generations[slot >>> BLOCK_BITS][slot & BLOCK_MASK] = r.u32();
+    this.profiles.read(slot, r);
   }
 
   bytes(): number {
-    return this.#words.length * ((RECORD * 4) << BLOCK_BITS) + this.#events.byteLength;
+    const records = this.#words.length * ((RECORD * 4 + 4) << BLOCK_BITS);
+    return records + this.#events.byteLength + this.profiles.bytes();
   }
 
   #at(slot: number): number {

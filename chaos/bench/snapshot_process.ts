@@ -177,9 +177,8 @@ async function run(o: SnapshotRun, say: (line: string) => void): Promise<Snapsho
   const during = await beside((stops) => snapshotter.take(watched(shard, stops)), rows, o.rows_per_s);
   if (told.failed !== null) throw told.failed;
   say(`with a snapshot: ${JSON.stringify(during)}, ${told.bytes} bytes, ${told.seconds} s`);
-  const layout = `${SNAPSHOT_LAYOUT}`;
   const anew = (): Shard => newShard(newActors());
-  const rest = { store, layout, anew, clock: systemClock, onUnusable: () => {}, sleep };
+  const rest = { store, anew, clock: systemClock, onUnusable: () => {}, sleep };
   const began = performance.now();
   let loaded: Promise<LoadedSnapshot> | null = null;
   const loading = await beside(

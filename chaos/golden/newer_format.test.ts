@@ -25,7 +25,7 @@ test("a frame of a newer format keeps nodes from one shard only, and is announce
 
   for (const m of cluster.machines) cluster.boot(m);
   await world.advance(20_000);
-  const stopped = told.filter((t) => /format 3, this code reads 1 to 2.*the journal is fine/.test(t));
+  const stopped = told.filter((t) => /format 4, this code reads 1 to 3.*the journal is fine/.test(t));
   assert.equal(stopped.length, 2, `both say it: ${told.join("; ")}`);
   assert.equal(told.length, 2);
   const processes = cluster.machines.flatMap((m) => m.process ?? []);

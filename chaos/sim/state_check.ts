@@ -4,7 +4,6 @@
  */
 import { FEATURES_VERSION, FraudDecider } from "../../actors/decision/decider.ts";
 import { Policy, TestCards } from "../../actors/decision/policy.ts";
-import { SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
 import { assertStateEquals, assertUserColumns } from "../../deploy/e2e/testkit/state_oracle.ts";
 import { ROW_PAYMENT } from "../../proto/columns.ts";
 import { tenantIndex } from "../../proto/tenant.ts";
@@ -71,7 +70,7 @@ async function rebuilt(
   let shard = anew();
   let from: JournalPosition = JOURNAL_START;
   if (disk !== null) {
-    const rest = { layout: `${SNAPSHOT_LAYOUT}`, onUnusable: () => {}, pause: () => {}, sleep: () => never() };
+    const rest = { onUnusable: () => {}, pause: () => {}, sleep: () => never() };
     const clock = { monotonicUs: () => 0 };
     ({ shard, from } = await loadSnapshot(shard, { store: disk, anew, clock, ...rest }));
   }

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { SNAPSHOT_LAYOUT } from "../../actors/decision/shard_actors.ts";
+import { SNAPSHOT_LAYOUTS } from "../../actors/decision/shard_actors.ts";
 import { hex } from "../../proto/frame/frame_header.ts";
 import { checkFrame } from "../../runtime/journal/checked.ts";
 import { type Journal, type SnapshotStore, SnapshotUnusable } from "../../runtime/ports.ts";
@@ -89,7 +89,7 @@ export async function verifiedSnapshots(
 }
 
 async function checkPlace(journal: Journal, head: SnapshotHead, checksum: string): Promise<void> {
-  if (head.layout !== `${SNAPSHOT_LAYOUT}`) throw new SnapshotUnusable(`of the layout ${head.layout}`);
+  if (!SNAPSHOT_LAYOUTS.includes(head.layout)) throw new SnapshotUnusable(`of the layout ${head.layout}`);
   if (head.shard !== journal.shard) throw new SnapshotUnusable(`of shard ${head.shard}`);
   if (head.journal_id !== journal.id) throw new SnapshotUnusable(`of another journal, ${head.journal_id}`);
   if (!isOfRestore(head, journal)) throw new SnapshotUnusable("of the journals before a restore");

@@ -28,7 +28,7 @@ export const CHECKSUM_BYTES = 16;
 export const MAX_FRAME_BYTES = 512 * 1024;
 /** Formats of bodies that this code reads and writes. */
 export const FORMAT_OLDEST = 1;
-export const FORMAT_NEWEST = 2;
+export const FORMAT_NEWEST = 3;
 
 export const KIND_ROWS = 1;
 export const KIND_TAKEOVER = 2;

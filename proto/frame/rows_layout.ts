@@ -9,6 +9,10 @@
  * Format 2 differs from format 1 in three places: a sealed section begins with its random nonce (sealer.ts); a row
  * names its template by one byte where there are at most NARROW_TEMPLATES_MAX; inbox rows tell their time as an offset
  * from the earliest (f64 in front of the rows), and times and whole amounts below 2^32 in four bytes instead of eight.
+ *
+ * Format 3 puts in front of the entity columns how many a merchant and a device have (u16, u16), so that frames are
+ * read whatever the features were. Up to format 2 they are MatrixShape.merchant_columns_2 and device_columns_2. And it
+ * has one presence bit more, UNUSUAL.
  */
 
 /** Templates of a frame that a row names by one byte. */
@@ -46,6 +50,9 @@ export const WIDE_TIME = 8192;
 /** Amount of 2^32 or more. */
 export const WIDE_AMOUNT = 16384;
 
+/** Format 3: a payment far above what is usual for its user. */
+export const UNUSUAL = 32768;
+
 /** Kinds of inbox rows. */
 export const INBOX_MERCHANT_PAYMENT = 0;
 export const INBOX_MERCHANT_LABEL = 1;
@@ -81,7 +88,7 @@ export class InboxRows {
   userLo = new Uint32Array(64);
   timeUs = new Float64Array(64);
   amount = new Float64Array(64);
-  /** 1: confirmed fraud (labels). */
+  /** Of a label what is said, a LABEL_ value; of a payment 1: it was unusual for its user. */
   flag = new Uint8Array(64);
 
   /** Index of a new row; the caller fills it. */

@@ -181,6 +181,7 @@ export class RowsReader {
       b.error[i] = 0;
       b.errorField[i] = 0;
       b.amountBase[i] = b.amountMinor[i];
+      b.unusual[i] = this.#format >= 3 && (p & L.UNUSUAL) !== 0 ? 1 : 0;
     }
   }
 
@@ -247,26 +248,37 @@ export class RowsReader {
     return (this.#presence[i] & L.HAS_DEVICE_COLUMNS) !== 0;
   }
 
+  /** What is recorded beyond this code's columns is passed over; columns that are not recorded are missing. */
   #entities(n: number, matrix: Float32Array | null): void {
     const s = this.#shape;
+    const merchants = this.#format >= 3 ? this.#u16() : s.merchant_columns_2;
+    const devices = this.#format >= 3 ? this.#u16() : s.device_columns_2;
     const row = matrix ?? new Float32Array(s.columns);
     for (let i = 0; i < n; i++) {
       const at = matrix === null ? 0 : i * s.columns;
-      if ((this.#presence[i] & L.HAS_MERCHANT_COLUMNS) !== 0) {
-        const map = this.#at;
-        this.#at += (s.merchant_columns + 7) >> 3;
-        this.#need(0);
-        for (let c = 0; c < s.merchant_columns; c++) {
-          const there = (this.#bytes[map + (c >> 3)] >> (c & 7)) & 1;
-          row[at + s.merchant_at + c] = there
-            ? L.bitsFloat(this.#u32())
-            : L.predictColumn(row, at + s.merchant_at, c, s.merchant_window_columns, s.stats);
-        }
+      if ((this.#presence[i] & L.HAS_MERCHANT_COLUMNS) !== 0) this.#merchantColumns(row, at + s.merchant_at, merchants);
+      if ((this.#presence[i] & L.HAS_DEVICE_COLUMNS) === 0) continue;
+      for (let c = 0; c < devices; c++) {
+        const value = L.bitsFloat(this.#u32());
+        if (c < s.device_columns) row[at + s.device_at + c] = value;
       }
-      if ((this.#presence[i] & L.HAS_DEVICE_COLUMNS) !== 0) {
-        for (let c = 0; c < s.device_columns; c++) row[at + s.device_at + c] = L.bitsFloat(this.#u32());
-      }
+      for (let c = devices; c < s.device_columns; c++) row[at + s.device_at + c] = Number.NaN;
     }
+  }
+
+  #merchantColumns(row: Float32Array, at: number, recorded: number): void {
+    const s = this.#shape;
+    const map = this.#at;
+    this.#at += (recorded + 7) >> 3;
+    this.#need(0);
+    for (let c = 0; c < recorded; c++) {
+      const isThere = ((this.#bytes[map + (c >> 3)] >> (c & 7)) & 1) === 1;
+      const value = isThere
+        ? L.bitsFloat(this.#u32())
+        : L.predictColumn(row, at, c, s.merchant_window_columns, s.stats);
+      if (c < s.merchant_columns) row[at + c] = value;
+    }
+    for (let c = recorded; c < s.merchant_columns; c++) row[at + c] = Number.NaN;
   }
 
   /** Number of inbox rows, each of at least `row_bytes`. */

@@ -43,10 +43,14 @@ export interface MatrixShape {
   readonly columns: number;
   readonly merchant_at: number;
   readonly merchant_columns: number;
+  /** So many of them, the first ones, are recorded in formats 1 and 2. */
+  readonly merchant_columns_2: number;
+  /** The first ones, which are predicted from each other. */
   readonly merchant_window_columns: number;
   readonly stats: number;
   readonly device_at: number;
   readonly device_columns: number;
+  readonly device_columns_2: number;
 }
 
 const FLAGS_KEPT = FLAG_LATE | FLAG_APPLIED | FLAG_HELD | FLAG_TEST_CARD;
@@ -102,11 +106,11 @@ export class RowsWriter {
     this.#templatesOf(block, rows, n);
     this.#head(block, n, checksum, facts, base);
     this.#templateNumbers(n, place.format);
-    this.#presenceOf(block, rows, n, base);
+    this.#presenceOf(block, rows, n, base, place.format);
     this.#fixed(block, rows, n, base);
     this.#optional(block, rows, n);
     this.#answers(block, rows, n);
-    this.#entities(rows, n, matrix, bits);
+    this.#entities(rows, n, matrix, bits, place.format);
     this.#sealed(block, rows, n, place);
     if (place.format === 1) this.#inboxOf1(inbox);
     else this.#inbox(inbox);
@@ -211,7 +215,7 @@ export class RowsWriter {
     }
   }
 
-  #presenceOf(b: RowBlock, rows: Uint16Array, n: number, base: number): void {
+  #presenceOf(b: RowBlock, rows: Uint16Array, n: number, base: number, format: number): void {
     for (let i = 0; i < n; i++) {
       const r = rows[i];
       let p = 0;
@@ -230,6 +234,7 @@ export class RowsWriter {
       if (this.remoteDevice[r] !== 0) p |= L.HAS_DEVICE_COLUMNS;
       if (b.eventTimeUs[r] - base >= 4294967296) p |= L.WIDE_TIME;
       if (b.amountMinor[r] >= 4294967296) p |= L.WIDE_AMOUNT;
+      if (format >= 3 && b.unusual[r] === 1) p |= L.UNUSUAL;
       this.#presence[i] = p;
       this.#u16(p);
     }
@@ -330,16 +335,22 @@ export class RowsWriter {
   }
 
   /** Entity columns that came from other shards: a bitmap of the columns that were not as predicted, and those. */
-  #entities(rows: Uint16Array, n: number, matrix: Float32Array, bits: Uint32Array): void {
+  #entities(rows: Uint16Array, n: number, matrix: Float32Array, bits: Uint32Array, format: number): void {
     const s = this.#shape;
+    const merchants = format >= 3 ? s.merchant_columns : s.merchant_columns_2;
+    const devices = format >= 3 ? s.device_columns : s.device_columns_2;
+    if (format >= 3) {
+      this.#u16(merchants);
+      this.#u16(devices);
+    }
     for (let i = 0; i < n; i++) {
       const at = rows[i] * s.columns;
       if ((this.#presence[i] & L.HAS_MERCHANT_COLUMNS) !== 0) {
         const map = this.#at;
-        const mapBytes = (s.merchant_columns + 7) >> 3;
+        const mapBytes = (merchants + 7) >> 3;
         this.#bytes.fill(0, map, map + mapBytes);
         this.#at += mapBytes;
-        for (let c = 0; c < s.merchant_columns; c++) {
+        for (let c = 0; c < merchants; c++) {
           const guess = L.predictColumn(matrix, at + s.merchant_at, c, s.merchant_window_columns, s.stats);
           const w = L.floatBits(matrix[at + s.merchant_at + c]);
           if (w === L.floatBits(guess)) continue;
@@ -348,7 +359,7 @@ export class RowsWriter {
         }
       }
       if ((this.#presence[i] & L.HAS_DEVICE_COLUMNS) !== 0) {
-        for (let c = 0; c < s.device_columns; c++) this.#u32(bits[at + s.device_at + c]);
+        for (let c = 0; c < devices; c++) this.#u32(bits[at + s.device_at + c]);
       }
     }
   }

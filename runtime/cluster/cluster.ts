@@ -167,7 +167,9 @@ export class Cluster implements Exchange {
       findHere: (...question) => this.findHere(...question),
     });
     const onFailed = p.onActorsFailed;
-    this.#desk = new ExchangeDesk({ node, shards, shape: p.shape, transport, routes, clock, timers, onFailed });
+    const readsFormat = (): number => this.membership.readsFormat;
+    const asking = { node, shards, shape: p.shape, transport, routes, clock, timers, readsFormat, onFailed };
+    this.#desk = new ExchangeDesk(asking);
     const { onGap, wake } = p;
     this.#deliveries = new Deliveries({ node, shards, transport, routes, timers, onGap, wake });
     transport.listen((bytes) => this.#onFrame(bytes));

@@ -8,12 +8,13 @@ import type { ByteReader } from "../kernel/bytes.ts";
 import type { Clock, Timers, Transport } from "../ports.ts";
 import { Poisoned } from "../quarantine.ts";
 import type { Shard } from "../shard.ts";
-import { columnsAt, columnsCount, type RemoteEntities, unknownColumns } from "../stage.ts";
+import { columnsAt, columnsCount, columnsRecorded, type RemoteEntities, unknownColumns } from "../stage.ts";
 import type { Tick } from "../tick.ts";
 import {
   COLUMNS_ANSWERED,
   COLUMNS_NOT_SERVED,
   COLUMNS_UNKNOWN,
+  EXCHANGE_DEVICE,
   EXCHANGE_DEVICE_EVENT,
   EXCHANGE_MERCHANT,
   ExchangeRows,
@@ -39,6 +40,8 @@ export interface ExchangeOptions {
   readonly routes: Routes;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** The newest journal format that every node reads. */
+  readonly readsFormat: () => number;
   /** An actor of a shard here failed on a row of another node. */
   readonly onFailed: (shard: Shard, error: Poisoned) => void;
 }
@@ -236,8 +239,9 @@ export class ExchangeDesk implements RemoteEntities {
     if (what === EXCHANGE_DEVICE_EVENT) return;
     const at = rows.row[i] * shape.columns + columnsAt(shape, what);
     const n = columnsCount(shape, what);
+    const recorded = columnsRecorded(shape, what, tick.format);
     const from = i * this.#stride;
-    for (let c = 0; c < n; c++) tick.matrix.values[at + c] = this.#columns[from + c];
+    for (let c = 0; c < n; c++) tick.matrix.values[at + c] = c < recorded ? this.#columns[from + c] : Number.NaN;
   }
 
   #unknown(tick: Tick, what: number, r: number): void {
@@ -275,16 +279,12 @@ export class ExchangeDesk implements RemoteEntities {
       const isAnswered = admitted === 1 && target.serving;
       this.#flags[i] = isAnswered ? this.#answer(target, rows, i, sources[rows.source[i]]) : COLUMNS_NOT_SERVED;
     }
-    const { merchant_columns, device_columns } = this.#o.shape;
-    const bytes = writeColumns(
-      this.#o.node,
-      request,
-      rows,
-      this.#flags,
-      this.#columns,
-      merchant_columns,
-      device_columns,
-    );
+    // As many as every node of the cluster expects: one of older code takes no others.
+    const format = this.#o.readsFormat();
+    const merchants = columnsRecorded(this.#o.shape, EXCHANGE_MERCHANT, format);
+    const devices = columnsRecorded(this.#o.shape, EXCHANGE_DEVICE, format);
+    const columns = this.#columns;
+    const bytes = writeColumns(this.#o.node, request, rows, this.#flags, columns, this.#stride, merchants, devices);
     this.#o.transport.send(from, bytes);
   }
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { FORMAT_NEWEST } from "../../proto/frame/frame_header.ts";
 import type { Timers } from "../ports.ts";
 import { SimWorld } from "../testkit/sim_world.ts";
 import { type Announcement, NODE_ROLES } from "../wire/announcement.ts";
@@ -222,7 +223,7 @@ test("journals are written in a format that every node reads which is there, or 
     return [...new Set(formats)].sort();
   };
   await world.advance(ANNOUNCE_MS);
-  assert.equal(membership.readsFormat, 2);
+  assert.equal(membership.readsFormat, FORMAT_NEWEST);
   await world.advance(2 * ANNOUNCE_MS);
   assert.deepEqual(announced(), [2]);
   // A node of the first format: from now on it is spoken to in its own, too.
@@ -237,13 +238,13 @@ test("journals are written in a format that every node reads which is there, or 
   await world.advance(50_000);
   assert.equal(membership.readsFormat, 1, "it may come back as it was");
   await world.advance(10_000);
-  assert.equal(membership.readsFormat, 2);
+  assert.equal(membership.readsFormat, FORMAT_NEWEST);
   membership.heard(said("old", 2, { reads_format: 1 }));
   assert.equal(membership.readsFormat, 1);
   // It was upgraded; what it says to older nodes, in their format, is not taken for what it is.
-  membership.heard(said("old", 1, { boot: "2", reads_format: 3, role: "shard" }));
+  membership.heard(said("old", 1, { boot: "2", reads_format: FORMAT_NEWEST + 1, role: "shard" }));
   membership.heard(said("old", 2, { boot: "2", reads_format: 1 }));
-  assert.equal(membership.readsFormat, 2);
+  assert.equal(membership.readsFormat, FORMAT_NEWEST);
   assert.equal(membership.known().find(({ name }) => name === "old")?.role, "shard");
 });
 

@@ -43,7 +43,7 @@ test("a fold ends before a frame of a newer format, says which code reads it, an
   const isUnknown = (e: unknown): boolean => {
     assert.ok(e instanceof FormatUnknown && !(e instanceof JournalDamaged));
     assert.equal(e.sequence, 3);
-    assert.match(e.message, /format 3, this code reads 1 to 2.*newer code.*journal is fine/);
+    assert.match(e.message, /format 4, this code reads 1 to 3.*newer code.*journal is fine/);
     return true;
   };
   await assert.rejects(reader.catchUp(), isUnknown);

@@ -20,10 +20,12 @@ export function plainDecider(over: Partial<Decider> = {}): Decider {
     columns: 4,
     merchant_at: 0,
     merchant_columns: 2,
+    merchant_columns_2: 2,
     merchant_window_columns: 2,
     stats: 1,
     device_at: 2,
     device_columns: 2,
+    device_columns_2: 2,
   };
   return {
     shape,

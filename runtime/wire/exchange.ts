@@ -236,6 +236,9 @@ function readValues(v: DataView, at: number, n: number, into: ExchangeRows): voi
   }
 }
 
+/** Bits of a float32 NaN. */
+const MISSING = 0x7fc00000;
+
 /** Columns that the answer to a row holds. */
 function columnsOf(what: number, merchant_columns: number, device_columns: number): number {
   return what === EXCHANGE_MERCHANT ? merchant_columns : what === EXCHANGE_DEVICE ? device_columns : 0;
@@ -249,7 +252,7 @@ function bitsOf(columns: Float32Array): Uint32Array {
 /**
  * The answer to an exchange, in the order of its rows.
  * @param flags a COLUMNS_ value a row
- * @param columns max(merchant_columns, device_columns) float32 a row; those of answered rows are sent
+ * @param columns `stride` float32 a row, of which the first merchant_columns or device_columns are sent where answered
  * @throws RangeError when the columns take more than a frame holds: 250 bytes a row of a full block
  */
 export function writeColumns(
@@ -258,6 +261,7 @@ export function writeColumns(
   rows: ExchangeRows,
   flags: Uint8Array,
   columns: Float32Array,
+  stride: number,
   merchant_columns: number,
   device_columns: number,
 ): Uint8Array {
@@ -273,7 +277,6 @@ export function writeColumns(
   w.u16(merchant_columns);
   w.u16(device_columns);
   w.bytes(flags, 0, n);
-  const stride = Math.max(merchant_columns, device_columns);
   const bits = bitsOf(columns);
   let p = w.take(values * 4);
   const v = w.numbers;
@@ -292,7 +295,8 @@ export function readColumnsRequest(reader: ByteReader): number {
 }
 
 /**
- * Fills `flags` and, for answered rows, `columns` (a stride as of writeColumns) for the n rows that were asked.
+ * Fills `flags` and, for answered rows, `columns` (a stride as of writeColumns) for the n rows that were asked. Another
+ * version of the code may answer with more columns, which are passed over, or with fewer: then the others are missing.
  * @param reader the frame's, behind readColumnsRequest
  * @param what what each row asked
  * @throws WireDamaged, also when the answer is not one to these rows; flags and columns may then hold anything
@@ -311,9 +315,6 @@ export function readColumns(
     if (rows !== n) throw new WireDamaged(`columns of ${rows} rows, ${n} were asked`);
     const merchant = reader.u16();
     const device = reader.u16();
-    if (merchant !== merchant_columns || device !== device_columns) {
-      throw new WireDamaged(`${merchant} and ${device} columns, not ${merchant_columns} and ${device_columns}`);
-    }
     const v = reader.numbers;
     const flagsAt = reader.take(n);
     const first = reader.offset;
@@ -322,7 +323,7 @@ export function readColumns(
       const flag = v.getUint8(flagsAt + i);
       if (flag > COLUMNS_UNKNOWN) throw new WireDamaged(`row ${i} has flag ${flag}`);
       flags[i] = flag;
-      if (flag === COLUMNS_ANSWERED) values += columnsOf(what[i], merchant_columns, device_columns);
+      if (flag === COLUMNS_ANSWERED) values += columnsOf(what[i], merchant, device);
     }
     reader.skip(values * 4);
     readEnd(reader);
@@ -332,8 +333,10 @@ export function readColumns(
     for (let i = 0; i < n; i++) {
       if (flags[i] !== COLUMNS_ANSWERED) continue;
       const to = i * stride;
-      const end = to + columnsOf(what[i], merchant_columns, device_columns);
-      for (let c = to; c < end; c++, p += 4) bits[c] = v.getUint32(p, true);
+      const sent = columnsOf(what[i], merchant, device);
+      const known = columnsOf(what[i], merchant_columns, device_columns);
+      for (let c = 0; c < known; c++) bits[to + c] = c < sent ? v.getUint32(p + 4 * c, true) : MISSING;
+      p += 4 * sent;
     }
   });
 }

@@ -14,7 +14,8 @@ import type { WindowTable } from "./window_table.ts";
 /** What the caller keeps of each actor beside its windows, by slot. */
 export interface ActorExtras {
   write(slot: number, w: ByteWriter): void;
-  read(slot: number, r: ByteReader): void;
+  /** `end`: where in `r` what write() wrote ends; older code wrote less. */
+  read(slot: number, r: ByteReader, end: number): void;
   /** The slot's actor left: its next one begins anew. */
   release(slot: number): void;
   /** The actor is in use. */
@@ -196,7 +197,7 @@ export class PassiveActors implements PassivePart {
     }
     const slot = keys.enter(code);
     try {
-      table.readActor(slot, r, (s, from) => extras.read(s, from));
+      table.readActor(slot, r, (s, from, end) => extras.read(s, from, end));
     } catch (error) {
       if (error instanceof BytesDamaged) throw new PassiveRecordLost(error.message);
       throw error;

@@ -37,7 +37,7 @@ const EARLY_BYTES = 1 << 16;
 const WRITTEN_AT_ONCE = 64;
 
 export type WriteExtra = (slot: number, w: ByteWriter) => void;
-export type ReadExtra = (slot: number, r: ByteReader) => void;
+export type ReadExtra = (slot: number, r: ByteReader, end: number) => void;
 
 /** The keys of a table's actors. Slots are given in order from 0, freed ones again. */
 export interface ActorKeys {
@@ -417,7 +417,7 @@ export class TableLoader {
     const bytes = r.u32();
     const end = r.offset + bytes;
     if (extra === null) r.skip(bytes);
-    else extra(slot, r);
+    else extra(slot, r, end);
     if (r.offset !== end) throw new BytesDamaged(`${bytes} bytes of extras were not read as written`, r.offset);
     this.readEvents(slot, r.varint(), r);
   }

@@ -17,6 +17,9 @@ export { FULL, INSERTED, LATE, NEAR_STEPS } from "./window_store.ts";
 
 const NEVER = Number.NEGATIVE_INFINITY;
 
+/** Numbers that knownRun() writes. */
+export const KNOWN_RUN = 6;
+
 export class WindowTable extends WindowStore {
   private loader: TableLoader | null = null;
   private words: Uint32Array = new Uint32Array(0);
@@ -44,6 +47,42 @@ export class WindowTable extends WindowStore {
       skip = false;
     }
     return NEVER;
+  }
+
+  /**
+   * How the newest events that are at least `delay_us` old stand, walking back from there over at most `steps_max`:
+   * frauds whose frame's word is 0 make up the run, others are passed over, the first event that is no fraud ends it.
+   * Writes KNOWN_RUN numbers to `out`: length of the run; times of its first, of its newest, and of the event that
+   * ended it (NaN without); events held since its first (NaN without); frauds passed over. False when none is so old.
+   */
+  knownRun(slot: number, timeUs: number, delay_us: number, steps_max: number, out: Float64Array): boolean {
+    const count = this.count(slot);
+    let i = count - this.newer(slot, timeUs - delay_us) - 1;
+    const stop = Math.max(0, i + 1 - steps_max);
+    let isKnown = false;
+    out.fill(Number.NaN, 0, KNOWN_RUN);
+    out[0] = 0;
+    out[5] = 0;
+    for (; i >= stop; i--) {
+      this.locate(slot, this.handle(slot, i));
+      const { words, offset } = this;
+      const flags = words[offset + 1];
+      if ((flags & REVERSED) !== 0) continue;
+      isKnown = true;
+      const time = timeAt(words, offset);
+      if ((flags & FRAUD) === 0) {
+        out[3] = time;
+        break;
+      }
+      if (words[offset + this.plan.frameWord] !== 0) {
+        out[5]++;
+        continue;
+      }
+      if (out[0]++ === 0) out[2] = time;
+      out[1] = time;
+      out[4] = count - i;
+    }
+    return isKnown;
   }
 
   /** Handle of the i-th oldest event. */
