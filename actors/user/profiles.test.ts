@@ -199,6 +199,35 @@ test("by hand: a user who pays 100 three times, then 700, then 60", () => {
   assert.deepEqual([...now.subarray(20)], [1, 0, nan]);
 });
 
+test("of twenty high payments the newest sixteen count, for less than 28 days", () => {
+  const profiles = new UserProfiles();
+  const at = (amount: number, day: number): Payment => {
+    const timeUs = START + day * DAY;
+    return { user: 0, amount, timeUs, localUs: timeUs, category: 1, country: 1, device: 1 };
+  };
+  for (let day = 0; day < 3; day++) told(profiles, at(100, day)).fold(0);
+  for (let day = 10; day < 30; day++) assert.ok(told(profiles, at(100 * day, day)).fold(0));
+  // Those of days 14 to 29 are held, of ratios 14 to 29.
+  const sum = (from: number, to: number) => ((from + to) * (to - from + 1)) / 2;
+  const high = (day: number) => [...columnsOf(profiles, at(100, day)).subarray(6, 13)];
+  assert.deepEqual(high(30), [2, 6, 16, sum(24, 29), sum(14, 29), 86400, 16 * 86400]);
+  assert.deepEqual(high(42), [0, 0, 15, 0, sum(15, 29), 13 * 86400, 27 * 86400]);
+  assert.deepEqual(high(58), [0, 0, 0, 0, 0, nan, nan]);
+});
+
+test("a tally that would overflow is halved, so that newer payments weigh more", () => {
+  const profiles = new UserProfiles();
+  const at = (hour: number): Payment => {
+    const timeUs = START - (START % DAY) + hour * 3600e6;
+    return { user: 0, amount: 1, timeUs, localUs: timeUs, category: 1, country: 1, device: 1 };
+  };
+  for (let i = 0; i < 64; i++) told(profiles, at(1)).fold(0);
+  for (let i = 0; i < 256; i++) told(profiles, at(5)).fold(0);
+  const share = (hour: number) => columnsOf(profiles, at(hour))[18];
+  // 255 and 64 became 127 and 32, then 128.
+  assert.deepEqual([share(5), share(1), share(9)], [128 / 160, 32 / 160, 0].map(Math.fround));
+});
+
 test("a slot that is cleared begins anew, and its place in the side table is used again", () => {
   const profiles = new UserProfiles();
   const high = (user: number): void => {

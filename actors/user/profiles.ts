@@ -222,7 +222,7 @@ export class UserProfiles {
       f64[d + P_GAP] += (t - last - f64[d + P_GAP]) / gaps;
       f64[d + P_SECOND_US] = last;
       f64[d + P_LAST_US] = t;
-    } else if (payments === 1 || t > f64[d + P_SECOND_US]) f64[d + P_SECOND_US] = t;
+    } else if (t > f64[d + P_SECOND_US]) f64[d + P_SECOND_US] = t;
     u32[o + P_PAYMENTS] = payments + 1;
     count(u8, k * BYTES + P_HOURS, HOUR_BINS, this.#hourBin());
     count(weekdays, k * WEEKDAY_BYTES, DAYS, this.#weekday());
