@@ -42,7 +42,7 @@ describe("a model", () => {
       FEATURES.map((f) => f.name),
     );
     assert.equal(card.name, "xgboost_fraud_v1_1");
-    assert.equal(card.version, "1.0");
+    assert.equal(card.version, "1.1");
     assert.ok(card.parity.max_difference <= 1e-5);
     assert.ok((card.metrics.held_out?.roc_auc ?? 0) > 0.5);
     assert.deepEqual([onnx.length, explain.length], [card.files.model.bytes, card.files.explain.bytes]);
