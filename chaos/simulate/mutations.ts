@@ -73,7 +73,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a journal made anew is trusted",
-    seed: 78,
+    seed: 509,
     file: "runtime/snapshots.ts",
     from: "if (header.journal_id !== shard.journal.id) {",
     to: 'if (header.journal_id !== shard.journal.id) { throw new SnapshotUnusable("of another journal");',
@@ -251,9 +251,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a user comes back without its newest payment in its windows",
     seed: 3,
     file: "runtime/kernel/windows/passive_actors.ts",
-    from: "table.readActor(slot, r, (s, from) => extras.read(s, from));",
+    from: "table.readActor(slot, r, (s, from, end) => extras.read(s, from, end));",
     to:
-      "table.readActor(slot, r, (s, from) => extras.read(s, from)); " +
+      "table.readActor(slot, r, (s, from, end) => extras.read(s, from, end)); " +
       "if (table.count(slot) > 0) table.reverse(slot, table.count(slot) - 1);",
   },
   {

@@ -55,7 +55,7 @@ test("lists the registry by group, and writes it as JSON", () => {
   FEATURES.forEach((f, column) => {
     assert.deepEqual(Object.keys(json.features[column]), keys);
     assert.deepEqual(json.features[column], { column, ...f });
-    const line = stdout.split("\n").find((text) => text.includes(` ${f.name} `));
+    const line = stdout.split("\n").find((text) => text.trim().split(/ +/)[1] === f.name);
     assert.match(line ?? "", new RegExp(`^ *${column} +${f.name} +${f.owner} +${f.unit} .*\\S$`));
     assert.ok(line!.endsWith(f.formula));
   });

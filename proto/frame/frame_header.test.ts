@@ -147,5 +147,5 @@ test("a frame of a newer format is verified like any other, and its body is not 
   bytes.set(createHash("sha256").update(covered).digest().subarray(0, 16), 72);
   const { version, epoch, frameNumber } = verifyFrame(bytes, expected);
   assert.deepEqual([version, epoch, frameNumber], [FORMAT_NEWEST + 1, 7, 9]);
-  assert.throws(() => checkFormat(version), /^FrameError: frame version: format 3, this code reads 1 to 2: newer code/);
+  assert.throws(() => checkFormat(version), /^FrameError: frame version: format 4, this code reads 1 to 3: newer code/);
 });

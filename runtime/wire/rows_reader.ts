@@ -243,6 +243,7 @@ function emptyAnswers(b: RowBlock, first: number, end: number): void {
   b.version.fill(0, first, end);
   b.paymentTimeUs.fill(0, first, end);
   b.labelAction.fill(LABEL_NONE, first, end);
+  b.unusual.fill(0, first, end);
   b.standing.fill(0, first, end);
   for (let r = first; r < end; r++) {
     b.degraded[r] = isPayment(b.kind[r]) && Number.isNaN(b.amountBase[r]) ? DEGRADED_FX : 0;
