@@ -10,6 +10,7 @@ import { connectNats, type NatsLink, type NatsOptions } from "../nats/connection
 
 const SERVERS = 3;
 const ELECTED_MS = 60_000;
+const STARTS_MAX = 3;
 
 export class NatsCluster {
   readonly folder: string;
@@ -27,15 +28,34 @@ export class NatsCluster {
 
   /** Servers that elected a leader of JetStream. */
   static async launch(): Promise<NatsCluster> {
-    const folder = await mkdtemp(join(tmpdir(), "fraudguard-nats3-"));
+    for (let tries = 1; ; tries++) {
+      const folder = await mkdtemp(join(tmpdir(), "fraudguard-nats3-"));
+      const cluster = await NatsCluster.#startIn(folder).catch(async (error: Error) => {
+        await rm(folder, { recursive: true, force: true });
+        // A port for the servers' own talk was free when it was chosen, and another process took it since.
+        if (tries === STARTS_MAX || !error.message.includes("address already in use")) throw error;
+        return null;
+      });
+      if (cluster === null) continue;
+      await cluster.elected();
+      return cluster;
+    }
+  }
+
+  static async #startIn(folder: string): Promise<NatsCluster> {
     const users_dir = join(folder, "users");
     const place = { data_dir: folder, servers: SERVERS, port: 0, users_dir, tls_dir: join(folder, "tls") };
     const plans = await planNatsCluster(place);
     const passwords = JSON.parse(await readFile(join(users_dir, "users.json"), "utf8")) as Record<string, string>;
     const cluster = new NatsCluster(folder, plans, passwords, await readFile(plans[0].tls.ca_file, "utf8"));
-    const started = await Promise.all(plans.map((plan) => startNats(plan)));
-    cluster.#engines.push(...started);
-    await cluster.elected();
+    const started = await Promise.allSettled(plans.map((plan) => startNats(plan)));
+    const failed = started.find((s) => s.status === "rejected");
+    const running = started.flatMap((s) => (s.status === "fulfilled" ? [s.value] : []));
+    if (failed !== undefined) {
+      for (const engine of running) await engine.stop();
+      throw failed.reason;
+    }
+    cluster.#engines.push(...running);
     return cluster;
   }
 
