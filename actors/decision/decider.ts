@@ -171,6 +171,7 @@ export class FraudDecider implements Decider {
     m[at + 5] = category === 0 ? Number.NaN : (CATEGORY_CODES.get(category) ?? Number.NaN);
     m[at + 6] = (b.device.hi[r] | b.device.lo[r]) !== 0 ? 1 : 0;
     for (let k = 0; k < ATTRIBUTE_SLOTS; k++) m[at + 7 + k] = b.attributes[r * ATTRIBUTE_SLOTS + k];
+    m[at + 7 + ATTRIBUTE_SLOTS] = b.amountBase[r] % 100;
   }
 
   decide(b: RowBlock, from: number, to: number, m: Float32Array): void {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { GROUPS } from "./feature.ts";
 import {
   DEVICE_AT,
   FEATURE_COUNT,
   FEATURES,
   featureColumn,
-  GROUPS,
   MERCHANT_AT,
   MERCHANT_EXTRA_AT,
   PAYMENT_AT,

@@ -7,40 +7,8 @@
  * event time in (t - W, t]. Money is in the tenant's base currency, minor units.
  */
 import { ATTRIBUTE_SLOTS } from "../../proto/columns.ts";
-
-export type FeatureOwner = "user" | "payment" | "merchant" | "device";
-
-/**
- * What a feature is evidence of. Groups cut across owners and columns; each feature is of one.
- * - user_behavioral: the user's habit (windows over a day), how the payment stands to it, and what the payment itself
- *   says of its user: amount, hour, channel, the tenant's attributes.
- * - transaction_velocity: how fast the user pays: windows up to a day, time since the last payment.
- * - device_fingerprint: the device, and the user's change of it.
- * - merchant_risk: the merchant's trade, category and confirmed fraud.
- * - network_graph: what an entity shares with others: its distinct users.
- */
-export const GROUPS = [
-  "user_behavioral",
-  "transaction_velocity",
-  "device_fingerprint",
-  "merchant_risk",
-  "network_graph",
-] as const;
-export type FeatureGroup = (typeof GROUPS)[number];
-
-export interface Feature {
-  readonly name: string;
-  readonly group: FeatureGroup;
-  readonly owner: FeatureOwner;
-  readonly unit: string;
-  readonly formula: string;
-  /** Where the formula is published; null: it says all there is to say. */
-  readonly source: string | null;
-  /** Length of the window, microseconds; 0 for none. */
-  readonly window_us: number;
-  /** In plain words, for reasons. */
-  readonly text: string;
-}
+import { type Feature, type FeatureGroup, one } from "./feature.ts";
+import { USER_PROFILE, USER_RECENT } from "./user_history.ts";
 
 export const MINUTE_US = 60e6;
 export const HOUR_US = 3600e6;
@@ -97,34 +65,6 @@ function merchantGroup(stat: string): FeatureGroup {
   return stat === "distinct" ? "network_graph" : "merchant_risk";
 }
 
-function profileGroup(name: string): FeatureGroup {
-  if (name === "device_is_new") return "device_fingerprint";
-  return /^(since|gap|high_count)/.test(name) ? "transaction_velocity" : "user_behavioral";
-}
-
-/** In plain words, where the name alone does not say it. */
-const PROFILE_TEXTS: Readonly<Record<string, string>> = {
-  amount_over_usual: "amount against what is usual",
-  usual_amount_z: "amount against the usual spread of amounts",
-  amount_over_usual_max: "amount against the largest usual one",
-  high_count_3d: "unusually high payments in 3 days",
-  high_count_7d: "unusually high payments in 7 days",
-  high_count_28d: "unusually high payments in 28 days",
-  high_ratio_sum_7d: "how far payments of 7 days were above the usual",
-  high_ratio_sum_28d: "how far payments of 28 days were above the usual",
-  since_high_s: "time since the last unusually high payment",
-  since_first_high_s: "time since unusually high payments began",
-  amount_over_previous: "amount against the payment before",
-  since_second_last_s: "time since the payment before the last",
-  gap_over_usual: "time since the last payment against the usual",
-  small_run: "a series of small payments",
-  hour_share: "how usual the time of day is",
-  weekday_share: "how usual the day of the week is",
-  category_is_new: "a merchant category new to the user",
-  country_is_new: "a country new to the user",
-  device_is_new: "a device new to the user",
-};
-
 function windows(owner: "user" | "merchant", group: (stat: string, window_us: number) => FeatureGroup): Feature[] {
   return WINDOWS.flatMap((w) =>
     STATS.map((s) => ({
@@ -138,18 +78,6 @@ function windows(owner: "user" | "merchant", group: (stat: string, window_us: nu
       text: `${s.text} of this ${owner} in ${w.text}`,
     })),
   );
-}
-
-function one(
-  group: FeatureGroup,
-  owner: FeatureOwner,
-  name: string,
-  unit: string,
-  formula: string,
-  text: string,
-  more: { readonly window_us?: number; readonly source?: string } = {},
-): Feature {
-  return { name, group, owner, unit, formula, source: more.source ?? null, window_us: more.window_us ?? 0, text };
 }
 
 const USER_EXTRA: Feature[] = [
@@ -263,45 +191,6 @@ const USER_EXTRA: Feature[] = [
   ),
 ];
 
-const WELFORD = "Welford 1962, Note on a method for calculating corrected sums of squares and products; usual amounts";
-
-/** Of actors/user/profiles.ts, in its order: what is usual for the user, before X. */
-const USER_PROFILE: Feature[] = (
-  [
-    ["usual_amount_mean", "minor units", "mean of usual amounts: up to 3 times the mean before, from the third on"],
-    ["usual_amount_std", "minor units", "population deviation of usual amounts, from the second on"],
-    ["usual_amount_max", "minor units", "largest usual amount"],
-    ["amount_over_usual", "ratio", "a / mean of usual amounts"],
-    ["usual_amount_z", "deviations", "(a - mean) / deviation of usual amounts"],
-    ["amount_over_usual_max", "ratio", "a / largest usual amount"],
-    [
-      "high_count_3d",
-      "payments",
-      "payments above 2.2 times the mean of their time, in (t - 3 d, t], the newest 16 held",
-    ],
-    ["high_count_7d", "payments", "the same in (t - 7 d, t]"],
-    ["high_count_28d", "payments", "the same in (t - 28 d, t]"],
-    ["high_ratio_sum_7d", "ratio", "sum of those payments' a / mean in (t - 7 d, t]"],
-    ["high_ratio_sum_28d", "ratio", "the same in (t - 28 d, t]"],
-    ["since_high_s", "s", "t - time of the newest of those payments in (t - 28 d, t]"],
-    ["since_first_high_s", "s", "t - time of the oldest of those payments in (t - 28 d, t]"],
-    ["previous_amount", "minor units", "amount of the payment before X"],
-    ["amount_over_previous", "ratio", "a / amount of the payment before X"],
-    ["since_second_last_s", "s", "t - time of the second newest payment"],
-    ["gap_over_usual", "ratio", "time since the newest payment / mean time between payments"],
-    ["small_run", "payments", "unbroken newest payments below half of the usual mean"],
-    ["hour_share", "share", "share of earlier payments in X's two hours of the day, local time; halved at 255"],
-    ["weekday_share", "share", "share of earlier payments on X's day of the week, local time; halved at 255"],
-    ["category_is_new", "0 or 1", "1: not among the user's last 8 categories"],
-    ["country_is_new", "0 or 1", "1: not among the user's last 4 countries"],
-    ["device_is_new", "0 or 1", "1: not among the user's last 4 devices"],
-  ] as const
-).map(([name, unit, formula]) =>
-  one(profileGroup(name), "user", `user_${name}`, unit, formula, PROFILE_TEXTS[name] ?? name.replaceAll("_", " "), {
-    ...(unit === "minor units" ? { source: WELFORD } : {}),
-  }),
-);
-
 /** Of the merchant's payments that are known by now, being a label delay old: the newest unbroken run of frauds. */
 const MERCHANT_RUN: Feature[] = (
   [
@@ -345,6 +234,7 @@ const PAYMENT: Feature[] = [
       `attribute ${i + 1}`,
     ),
   ),
+  one("user_behavioral", "payment", "amount_cents", "minor units", "a modulo 100", "the cents of the amount"),
 ];
 
 const MERCHANT_EXTRA: Feature[] = [
@@ -414,6 +304,7 @@ export const FEATURES: readonly Feature[] = [
   ...windows("user", userGroup),
   ...USER_EXTRA,
   ...USER_PROFILE,
+  ...USER_RECENT,
   ...PAYMENT,
   ...windows("merchant", merchantGroup),
   ...MERCHANT_EXTRA,
@@ -426,7 +317,8 @@ export const FEATURE_COUNT = FEATURES.length;
 export const USER_AT = 0;
 export const USER_EXTRA_AT = USER_AT + WINDOW_COLUMNS;
 export const USER_PROFILE_AT = USER_EXTRA_AT + USER_EXTRA.length;
-export const PAYMENT_AT = USER_PROFILE_AT + USER_PROFILE.length;
+export const USER_RECENT_AT = USER_PROFILE_AT + USER_PROFILE.length;
+export const PAYMENT_AT = USER_RECENT_AT + USER_RECENT.length;
 export const MERCHANT_AT = PAYMENT_AT + PAYMENT.length;
 export const MERCHANT_EXTRA_AT = MERCHANT_AT + WINDOW_COLUMNS;
 export const MERCHANT_RUN_AT = MERCHANT_EXTRA_AT + MERCHANT_EXTRA.length;

@@ -41,8 +41,8 @@ describe("a model", () => {
       card.feature_names,
       FEATURES.map((f) => f.name),
     );
-    assert.equal(card.name, "xgboost_fraud_v1_1");
-    assert.equal(card.version, "1.1");
+    assert.equal(card.name, "xgboost_fraud_v1_2");
+    assert.equal(card.version, "1.2");
     assert.ok(card.parity.max_difference <= 1e-5);
     assert.ok((card.metrics.held_out?.roc_auc ?? 0) > 0.5);
     assert.deepEqual([onnx.length, explain.length], [card.files.model.bytes, card.files.explain.bytes]);

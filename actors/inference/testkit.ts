@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Clock } from "../../runtime/ports.ts";
 import type { BudgetTimer } from "./inference_actor.ts";
 
-export const SHIPPED_MODEL = fileURLToPath(new URL("./models/xgboost_fraud_v1_1", import.meta.url));
+export const SHIPPED_MODEL = fileURLToPath(new URL("./models/xgboost_fraud_v1_2", import.meta.url));
 
 export const CLOCK: Clock = { monotonicUs: () => performance.now() * 1000, wallUs: () => 0 };
 

@@ -29,12 +29,14 @@ import {
   USER_AT,
   USER_EXTRA_AT,
   USER_PROFILE_AT,
+  USER_RECENT_AT,
   WINDOWS_US,
 } from "../features/registry.ts";
 import { ColdIds } from "./cold_ids.ts";
 import { greatCircleKm } from "./geography.ts";
 import { Outcomes } from "./outcomes.ts";
 import { PROFILE_COLUMNS } from "./profiles.ts";
+import { RECENT_COLUMNS, recentColumns } from "./recent_payments.ts";
 import { UserExtras } from "./user_extras.ts";
 
 const C = FEATURE_COUNT;
@@ -194,6 +196,12 @@ export class UserActors {
     w.query(slot, t, matrix, at + USER_AT, -1);
     this.#extraColumns(b, r, slot, matrix, at, isNew);
     this.#profile(b, r, slot, matrix, at + USER_PROFILE_AT);
+    if (!w.isUnseen) {
+      const e = at + USER_RECENT_AT;
+      recentColumns(w, slot, t, t - 30 * DAY_US, b.amountBase[r], merchant, matrix, e);
+      const local_us = t + this.extras.zone_h(slot) * HOUR_US;
+      matrix[e + RECENT_COLUMNS] = Math.floor((local_us % DAY_US) / HOUR_US);
+    }
     return ACCEPTED;
   }
 

@@ -51,7 +51,7 @@ cpu_us_per_decision is the sum of node, nats-server and load generator at 60,000
 Exit codes: 0 done, 1 the journals differ from what was acknowledged or a part failed, 2 wrong arguments.
 `;
 
-const MODEL = "actors/inference/models/xgboost_fraud_v1_1";
+const MODEL = "actors/inference/models/xgboost_fraud_v1_2";
 const RULES = "actors/rules/default_rules.json";
 const DEMO_CURRENCY = "USD";
 const PEER_S = 300;

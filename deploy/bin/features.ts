@@ -3,7 +3,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { GROUPS } from "../../actors/features/registry.ts";
+import { GROUPS } from "../../actors/features/feature.ts";
 import { runCommand, WrongArgument } from "../commands/arguments.ts";
 import { checkExports, type FeatureCheck } from "../commands/features_check.ts";
 import { checkReport, groupNamed, listFeatures, listReport } from "../commands/features_report.ts";

@@ -28,7 +28,7 @@ Without --features: makes up payments (seeded), streams them with their events a
 the features that its actors computed, trains, and writes model.onnx, explain.bin and card.json. About 5 minutes.
 
   --out DIR               folder of the model (default: the shipped one, actors/inference/models/NAME)
-  --name NAME             ends in _vMAJOR_MINOR (default xgboost_fraud_v1_1)
+  --name NAME             ends in _vMAJOR_MINOR (default xgboost_fraud_v1_2)
   --seed N                of the made-up payments (default 7)
   --scale X               shorter (below 1) or longer stretches of them (default 1)
   --features DIR          trains on this export instead: npm start -- --export-features DIR
@@ -46,7 +46,7 @@ Exit codes: 0 trained, 1 failed, 2 wrong arguments.`;
 
 const OPTIONS = {
   out: { type: "string" },
-  name: { type: "string", default: "xgboost_fraud_v1_1" },
+  name: { type: "string", default: "xgboost_fraud_v1_2" },
   seed: { type: "string", default: "7" },
   scale: { type: "string", default: "1" },
   features: { type: "string" },

@@ -5,7 +5,8 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, wri
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
-import { FEATURE_COUNT, FEATURES, GROUPS } from "../../actors/features/registry.ts";
+import { GROUPS } from "../../actors/features/feature.ts";
+import { FEATURE_COUNT, FEATURES } from "../../actors/features/registry.ts";
 import { FeatureExport } from "../../actors/inference/feature_export.ts";
 import { Prng } from "../demo/prng.ts";
 import { ExportFolder } from "../python/export_folder.ts";

@@ -5,7 +5,8 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setImmediate as breathe } from "node:timers/promises";
-import { FEATURES, type FeatureGroup } from "../../actors/features/registry.ts";
+import type { FeatureGroup } from "../../actors/features/feature.ts";
+import { FEATURES } from "../../actors/features/registry.ts";
 import type { ExportMeta } from "../../actors/inference/feature_export.ts";
 import { readExport, readMeta } from "./export_reader.ts";
 import { type ColumnProfile, FeatureProfile } from "./features_profile.ts";

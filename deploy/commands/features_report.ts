@@ -1,5 +1,6 @@
 /** What `npm run features` prints and writes: the registry by group, and what a check of an export found. */
-import { FEATURES, type FeatureGroup, GROUPS, HOUR_US, MINUTE_US } from "../../actors/features/registry.ts";
+import { type FeatureGroup, GROUPS } from "../../actors/features/feature.ts";
+import { FEATURES, HOUR_US, MINUTE_US } from "../../actors/features/registry.ts";
 import { count } from "../progress.ts";
 import { WrongArgument } from "./arguments.ts";
 import type { FeatureCheck } from "./features_check.ts";

@@ -58,7 +58,7 @@ test("a payment is decided by the model and the rules", async () => {
   assert.equal(decision.transactionId, p.transactionId);
   assert.equal(decision.state, DecisionState.DECIDED);
   assert.equal(decision.repeated, false);
-  assert.equal(decision.modelVersion, "xgboost_fraud_v1_1");
+  assert.equal(decision.modelVersion, "xgboost_fraud_v1_2");
   assert.match(decision.ruleSetVersion, /^[0-9a-f]{12}$/);
   assert.ok(decision.score !== undefined && decision.score >= 0 && decision.score <= 1, `score ${decision.score}`);
   assert.deepEqual(decision.degraded, []);

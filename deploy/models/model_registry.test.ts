@@ -69,7 +69,7 @@ describe("a registry", () => {
   test("takes a model from its maker to a node, by way of a second person", async () => {
     const [alice, bob] = [await person("alice", "maker"), await person("bob", "approver")];
     const opened = () => openModel({ registry_dir: dir });
-    assert.deepEqual([(await opened()).stage, (await opened()).model.card.name], ["shipped", "xgboost_fraud_v1_1"]);
+    assert.deepEqual([(await opened()).stage, (await opened()).model.card.name], ["shipped", "xgboost_fraud_v1_2"]);
     await registry.add(await model(ONE, alice), alice, AT_US);
     assert.equal((await opened()).stage, "shipped");
     await refused(promote(ONE, alice), "not_approved", /second person/);

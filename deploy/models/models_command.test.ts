@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { DEFAULT_MODEL } from "./shipped.ts";
 
 const COMMAND = resolve(import.meta.dirname, "..", "bin", "models.ts");
-const NAME = "xgboost_fraud_v1_1";
+const NAME = "xgboost_fraud_v1_2";
 
 let root: string;
 before(async () => {
@@ -43,7 +43,7 @@ test("two people bring a model into use, and a changed file is told", { timeout:
   await json("trust", `${bob}.pub`, "--role", "approver");
   const folder = join(root, "mine");
   await cp(DEFAULT_MODEL, folder, { recursive: true });
-  assert.match((await models("sign", folder, "--key", alice)).out, /xgboost_fraud_v1_1: signed by alice/);
+  assert.match((await models("sign", folder, "--key", alice)).out, /xgboost_fraud_v1_2: signed by alice/);
   assert.equal((await json("add", folder, "--key", alice))["stage"], "candidate");
   const early = await models("promote", NAME, "--to", "champion", "--key", alice);
   assert.deepEqual([early.code, early.out], [1, ""]);

@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--features", type=Path, required=True, help="folder of the feature export")
     add("--out", type=Path, required=True, help="folder to write model.onnx, explain.bin and card.json to")
-    add("--name", default="xgboost_fraud_v1_1", help="name of the model; ends in _vMAJOR_MINOR")
+    add("--name", default="xgboost_fraud_v1_2", help="name of the model; ends in _vMAJOR_MINOR")
     add("--note", default="", help="a sentence for the card: where the payments came from")
     add("--trees", type=int, default=80)
     add("--depth", type=int, default=5)

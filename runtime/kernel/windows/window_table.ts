@@ -20,6 +20,21 @@ const NEVER = Number.NEGATIVE_INFINITY;
 /** Numbers that knownRun() writes. */
 export const KNOWN_RUN = 6;
 
+/** The newest events of an actor, newest first. */
+export class RecentEvents {
+  n = 0;
+  readonly timeUs: Float64Array;
+  /** NaN: none. */
+  readonly amount: Float64Array;
+  readonly counterparty: Uint32Array;
+
+  constructor(held_max: number) {
+    this.timeUs = new Float64Array(held_max);
+    this.amount = new Float64Array(held_max);
+    this.counterparty = new Uint32Array(held_max);
+  }
+}
+
 export class WindowTable extends WindowStore {
   private loader: TableLoader | null = null;
   private words: Uint32Array = new Uint32Array(0);
@@ -47,6 +62,29 @@ export class WindowTable extends WindowStore {
       skip = false;
     }
     return NEVER;
+  }
+
+  /**
+   * Fills `out` with the newest events in (fromUs, timeUs] that are not reversed, as many as it holds, but for the last
+   * appended one when that is of this actor and of this very time. Of the same time the one appended last comes first.
+   */
+  recent(slot: number, timeUs: number, fromUs: number, out: RecentEvents): void {
+    out.n = 0;
+    let skip = this.lastSlot === slot && this.lastUs === timeUs;
+    for (let i = this.count(slot) - this.newer(slot, timeUs) - 1; i >= 0 && out.n < out.timeUs.length; i--) {
+      this.locate(slot, this.handle(slot, i));
+      const { words, offset } = this;
+      const time = timeAt(words, offset);
+      if (time <= fromUs) return;
+      if ((words[offset + 1] & REVERSED) !== 0) continue;
+      if (skip && time === timeUs) {
+        skip = false;
+        continue;
+      }
+      out.timeUs[out.n] = time;
+      out.amount[out.n] = amountAt(words, offset);
+      out.counterparty[out.n++] = words[offset + WORD_COUNTERPARTY];
+    }
   }
 
   /**
