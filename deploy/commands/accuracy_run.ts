@@ -20,7 +20,7 @@ import { count, duration, Progress } from "../progress.ts";
 import { ensurePythonEnvironment } from "../python/environment.ts";
 import { trainModel } from "../python/training.ts";
 import { AccountScores } from "./account_scores.ts";
-import { ACCURACY_PARAMETERS } from "./accuracy_parameters.ts";
+import { accuracyParameters } from "./accuracy_parameters.ts";
 import { writeLabelledCut } from "./export_reader.ts";
 import { HistoryStream, PaymentRefused } from "./history_stream.ts";
 import type { KnownOutcomes } from "./known_outcomes.ts";
@@ -40,7 +40,7 @@ export interface AccuracyPlan {
   readonly from_us: number;
   readonly to_us: number;
   readonly label_delay_days: number;
-  /** Training parameters that differ from ACCURACY_PARAMETERS. */
+  /** Training parameters that differ from accuracyParameters(). */
   readonly parameters: Readonly<Record<string, string | number>>;
   /** New folder for journals, exports and the model. */
   readonly dir: string;
@@ -107,7 +107,7 @@ export class AccuracyRun {
       genuine_until_us: o.from_us - o.label_delay_days * DAY_US,
     });
     say(`training on ${count(training.labelled)} payments, ${count(training.positives)} known frauds`);
-    const parameters = { ...ACCURACY_PARAMETERS, ...o.parameters };
+    const parameters = { ...accuracyParameters(o.mapping.name), ...o.parameters };
     const card = await trainModel({
       python,
       features: join(o.dir, "training"),
